@@ -1,0 +1,293 @@
+//! The inbox: how other threads reach a thread's promises.
+//!
+//! A stack of letters, each one word to send, that the home thread empties in one go and delivers in the order in which they were sent. Its head word is also the
+//! state of the home thread's sleep:
+//!
+//! ```text
+//!            send                     send: kick
+//!  EMPTY ◄─────────► letters      SLEEPING ─────────► letters
+//!    │ ▲    drain                    ▲ │
+//!    │ └──────── awake ──────────────┼─┘
+//!    └──────── prepare_sleep ────────┘                CLOSED: letters are thrown away
+//! ```
+//!
+//! 1. Whoever turns `SLEEPING` into a letter kicks, and nobody else does: one kick for any number of letters, none while the home thread is awake.
+//! 2. `prepare_sleep` turns `EMPTY` into `SLEEPING` or fails, so that a letter sent before it is never slept over, and one sent after it kicks.
+//! 3. A letter is in at most one inbox at most once; who sends it gives it up.
+//! 4. Letters are delivered on the home thread. Those that a closed or dropped inbox has left are thrown away, wherever that happens.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::promise::cascade;
+
+/// What is sent: the first field of whatever is to be delivered.
+#[repr(C)]
+pub(crate) struct Letter {
+    next: Cell<*mut Letter>,
+    deliver: unsafe fn(*mut Letter),
+    throw_away: unsafe fn(*mut Letter),
+}
+
+// SAFETY: `next` is used by the one who has the letter: the sender until the letter is in the stack, then the one who takes it out.
+unsafe impl Send for Letter {}
+// SAFETY: as above; a shared letter is not touched.
+unsafe impl Sync for Letter {}
+
+impl Letter {
+    pub(crate) fn new(deliver: unsafe fn(*mut Letter), throw_away: unsafe fn(*mut Letter)) -> Letter {
+        Letter { next: Cell::new(ptr::null_mut()), deliver, throw_away }
+    }
+}
+
+/// Wakes a thread out of its poll call.
+pub(crate) type Kick = Arc<dyn Fn() + Send + Sync>;
+
+const EMPTY: *mut Letter = ptr::null_mut();
+const SLEEPING: *mut Letter = ptr::without_provenance_mut(1);
+const CLOSED: *mut Letter = ptr::without_provenance_mut(2);
+
+pub(crate) struct Inbox {
+    head: AtomicPtr<Letter>,
+    kick: Mutex<Option<Kick>>,
+}
+
+impl Inbox {
+    pub(crate) const fn new() -> Inbox {
+        Inbox { head: AtomicPtr::new(EMPTY), kick: Mutex::new(None) }
+    }
+
+    pub(crate) fn set_kick(&self, kick: Option<Kick>) {
+        let old = std::mem::replace(&mut *self.kick.lock().unwrap_or_else(PoisonError::into_inner), kick);
+        drop(old);
+    }
+
+    fn kick(&self) {
+        let kick = self.kick.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(kick) = kick {
+            kick();
+        }
+    }
+
+    /// Sends a letter from any thread. Whether it was taken; else it was thrown away.
+    ///
+    /// # Safety
+    /// Rule 3; `letter` is valid until it is delivered or thrown away, and may be so on another thread.
+    pub(crate) unsafe fn send(&self, letter: *mut Letter) -> bool {
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head == CLOSED {
+                // SAFETY: the letter was not sent.
+                unsafe { ((*letter).throw_away)(letter) };
+                return false;
+            }
+            // SAFETY: the letter is ours until the exchange succeeds.
+            unsafe { (*letter).next.set(if head == SLEEPING { EMPTY } else { head }) };
+            match self.head.compare_exchange_weak(head, letter, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        if head == SLEEPING {
+            self.kick();
+        }
+        true
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let head = self.head.load(Ordering::Acquire);
+        head == EMPTY || head == SLEEPING || head == CLOSED
+    }
+
+    /// Home thread: from now on a letter kicks. False, and nothing done, when there are letters already.
+    pub(crate) fn prepare_sleep(&self) -> bool {
+        match self.head.compare_exchange(EMPTY, SLEEPING, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(head) => head == SLEEPING || head == CLOSED,
+        }
+    }
+
+    /// Home thread: letters need not kick any more.
+    pub(crate) fn awake(&self) {
+        // A failure means that there are letters, whose sender has ended the sleep.
+        let _ = self.head.compare_exchange(SLEEPING, EMPTY, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Takes all letters, and leaves `then` in the head.
+    fn take(&self, then: *mut Letter) -> Letters {
+        let head = self.head.swap(then, Ordering::AcqRel);
+        let mut newest = if head == SLEEPING || head == CLOSED { EMPTY } else { head };
+        // Oldest first.
+        let mut first = EMPTY;
+        while !newest.is_null() {
+            // SAFETY: the letters that were in the stack are ours now.
+            let next = unsafe { (*newest).next.replace(first) };
+            first = newest;
+            newest = next;
+        }
+        Letters { first }
+    }
+
+    /// Home thread: delivers all letters there are.
+    pub(crate) fn drain(&self) {
+        if self.is_empty() {
+            return;
+        }
+        for letter in self.take(EMPTY) {
+            // SAFETY: the letter is out of the stack, and this is its home.
+            cascade::guarded(|| unsafe { ((*letter).deliver)(letter) });
+        }
+    }
+
+    /// Throws away all letters, now and in future.
+    pub(crate) fn close(&self) {
+        self.set_kick(None);
+        self.take(CLOSED).throw_away();
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.take(CLOSED).throw_away();
+    }
+}
+
+struct Letters {
+    first: *mut Letter,
+}
+
+impl Letters {
+    fn throw_away(self) {
+        for letter in self {
+            // SAFETY: the letter is out of the stack.
+            unsafe { ((*letter).throw_away)(letter) };
+        }
+    }
+}
+
+impl Iterator for Letters {
+    type Item = *mut Letter;
+
+    fn next(&mut self) -> Option<*mut Letter> {
+        let letter = self.first;
+        if letter.is_null() {
+            return None;
+        }
+        // SAFETY: the letter is ours, and alive until it is delivered.
+        self.first = unsafe { (*letter).next.replace(EMPTY) };
+        Some(letter)
+    }
+}
+
+thread_local! {
+    // Without a destructor, so that wakers and promises work to the very end of a thread. The end of a runtime closes and releases it.
+    static HOME: ManuallyDrop<RefCell<Option<Arc<Inbox>>>> = const { ManuallyDrop::new(RefCell::new(None)) };
+    /// Where `HOME` is, to compare with.
+    static HOME_ADDRESS: Cell<*const Inbox> = const { Cell::new(ptr::null()) };
+}
+
+/// This thread's inbox.
+pub(crate) fn home() -> Arc<Inbox> {
+    HOME.with(|home| {
+        let mut home = home.borrow_mut();
+        let inbox = home.get_or_insert_with(|| Arc::new(Inbox::new()));
+        HOME_ADDRESS.set(Arc::as_ptr(inbox));
+        Arc::clone(inbox)
+    })
+}
+
+/// This thread's inbox as a pointer, which is good until [`end`].
+#[inline]
+pub(crate) fn home_address() -> *const Inbox {
+    let address = HOME_ADDRESS.get();
+    if address.is_null() { Arc::as_ptr(&home()) } else { address }
+}
+
+/// Whether `inbox` is this thread's.
+#[inline]
+pub(crate) fn is_home(inbox: &Arc<Inbox>) -> bool {
+    ptr::eq(HOME_ADDRESS.get(), Arc::as_ptr(inbox))
+}
+
+/// This thread's inbox, if anybody has asked for it.
+pub(crate) fn existing() -> Option<Arc<Inbox>> {
+    HOME.with(|home| home.borrow().clone())
+}
+
+/// Closes and forgets this thread's inbox.
+pub(crate) fn end() {
+    let inbox = HOME.with(|home| home.borrow_mut().take());
+    HOME_ADDRESS.set(ptr::null());
+    if let Some(inbox) = inbox {
+        inbox.close();
+    }
+}
+
+/// A thread's address for closures from other threads: see [`crate::scheduler::handle`].
+#[derive(Clone)]
+pub struct Handle {
+    inbox: Arc<Inbox>,
+}
+
+/// The thread's runtime has ended, so that nothing can be posted to it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the runtime of that thread has ended")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+#[repr(C)]
+struct Closure<F> {
+    letter: Letter,
+    f: F,
+}
+
+impl Handle {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Handle {
+        Handle { inbox }
+    }
+
+    /// Has `f` called on the home thread, at its loop's next turn, after all that was posted before.
+    ///
+    /// # Errors
+    /// [`Closed`] when the home thread's runtime has ended; `f` was dropped. If it ends later, `f` is dropped uncalled.
+    ///
+    /// ```
+    /// use lwt_core::scheduler;
+    /// let home = scheduler::handle();
+    /// std::thread::spawn(move || home.post(|| println!("back home"))).join().unwrap().unwrap();
+    /// scheduler::run_ready(usize::MAX);
+    /// ```
+    pub fn post<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), Closed> {
+        let letter = Letter::new(call::<F>, drop_closure::<F>);
+        let letter = Box::into_raw(Box::new(Closure { letter, f })).cast::<Letter>();
+        // SAFETY: a fresh letter, valid until one of its functions takes it back; what it calls is `Send`.
+        if unsafe { self.inbox.send(letter) } { Ok(()) } else { Err(Closed) }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("home", &is_home(&self.inbox)).finish()
+    }
+}
+
+unsafe fn call<F: FnOnce()>(letter: *mut Letter) {
+    // SAFETY: the letter is that of a boxed `Closure<F>`, which it owns.
+    let closure = unsafe { Box::from_raw(letter.cast::<Closure<F>>()) };
+    (closure.f)();
+}
+
+unsafe fn drop_closure<F>(letter: *mut Letter) {
+    // SAFETY: as in `call`.
+    drop(unsafe { Box::from_raw(letter.cast::<Closure<F>>()) });
+}

@@ -1,0 +1,293 @@
+//! Waiting for the first: `choose`, `pick`, `nchoose`, `npick`, `nchoose_split`.
+//!
+//! One that is resolved at the call decides at once, and no cell is made. Otherwise the first member that is resolved
+//! decides; all others are unlinked before anything else happens, so that nothing stays on a promise that lives long.
+//! `pick` and `npick` cancel the losers before the result is resolved, so that their handlers run first.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use crate::origin::Origin;
+use crate::{Error, memory, random};
+
+use super::Promise;
+use super::cancel::{self, Walk};
+use super::cascade::When;
+use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
+use super::handle::{Handle, Owner, dealloc_as, enlist, expire};
+use super::members::{Member, Parent};
+
+/// What the function of this family makes of the members when one is resolved.
+trait Picking<T>: 'static {
+    type Output: 'static;
+    const NAME: &'static str;
+    /// Whether losers are cancelled.
+    const CANCELS: bool;
+
+    /// `promises` has at least one that is resolved; `winner` is its place, where a particular one was first.
+    fn outcome(promises: Vec<Promise<T>>, winner: Option<usize>) -> Result<Self::Output, Error>;
+}
+
+/// The first value.
+struct One<const CANCELS: bool>;
+
+impl<T: 'static, const CANCELS: bool> Picking<T> for One<CANCELS> {
+    type Output = T;
+    const NAME: &'static str = if CANCELS { "pick" } else { "choose" };
+    const CANCELS: bool = CANCELS;
+
+    fn outcome(mut promises: Vec<Promise<T>>, winner: Option<usize>) -> Result<T, Error> {
+        let winner = winner.unwrap_or_else(|| draw(&promises));
+        let promise = promises.swap_remove(winner);
+        let outcome = promise.try_take();
+        promises.into_iter().for_each(Promise::drop_silently);
+        // The order of the two matters when a loser has the same error.
+        outcome.unwrap_or_else(|_| Err(Error::abandoned())).inspect_err(Error::mark_fresh)
+    }
+}
+
+/// Which of several resolved promises is chosen: the first rejected one, else a fulfilled one at random.
+fn draw<T>(promises: &[Promise<T>]) -> usize {
+    let mut fulfilled = 0;
+    for (place, promise) in promises.iter().enumerate() {
+        match promise.peek() {
+            Some(Err(_)) => return place,
+            Some(Ok(_)) => fulfilled += 1,
+            None => {}
+        }
+    }
+    let mut skip = if fulfilled > 1 { random::below(fulfilled) } else { 0 };
+    let chosen = promises.iter().position(|promise| {
+        let here = matches!(promise.peek(), Some(Ok(_)));
+        let chosen = here && skip == 0;
+        skip = skip.saturating_sub(usize::from(here));
+        chosen
+    });
+    chosen.unwrap_or(0)
+}
+
+/// All values that are there.
+struct Many<const CANCELS: bool>;
+
+impl<T: 'static, const CANCELS: bool> Picking<T> for Many<CANCELS> {
+    type Output = Vec<T>;
+    const NAME: &'static str = if CANCELS { "npick" } else { "nchoose" };
+    const CANCELS: bool = CANCELS;
+
+    fn outcome(promises: Vec<Promise<T>>, _: Option<usize>) -> Result<Vec<T>, Error> {
+        let (values, pending) = split(promises)?;
+        pending.into_iter().for_each(Promise::drop_silently);
+        Ok(values)
+    }
+}
+
+/// All values that are there, and the promises that are pending.
+struct Split;
+
+impl<T: 'static> Picking<T> for Split {
+    type Output = (Vec<T>, Vec<Promise<T>>);
+    const NAME: &'static str = "nchoose_split";
+    const CANCELS: bool = false;
+
+    fn outcome(promises: Vec<Promise<T>>, _: Option<usize>) -> Result<Self::Output, Error> {
+        split(promises)
+    }
+}
+
+fn split<T>(promises: Vec<Promise<T>>) -> Result<(Vec<T>, Vec<Promise<T>>), Error> {
+    if let Some(rejected) = promises.iter().position(|promise| matches!(promise.peek(), Some(Err(_)))) {
+        return One::<false>::outcome_of(promises, rejected);
+    }
+    let (mut values, mut pending) = (Vec::new(), Vec::new());
+    for promise in promises {
+        match promise.try_take() {
+            Ok(Ok(value)) => values.push(value),
+            Ok(Err(error)) => return Err(error),
+            Err(promise) => pending.push(promise),
+        }
+    }
+    Ok((values, pending))
+}
+
+impl One<false> {
+    /// The error of the rejected promise at `place`.
+    fn outcome_of<T, R>(mut promises: Vec<Promise<T>>, place: usize) -> Result<R, Error> {
+        let outcome = promises.swap_remove(place).try_take();
+        promises.into_iter().for_each(Promise::drop_silently);
+        let error = outcome.ok().and_then(Result::err).unwrap_or_else(Error::abandoned);
+        error.mark_fresh();
+        Err(error)
+    }
+}
+
+#[repr(C)]
+struct Choose<T, P: Picking<T>> {
+    body: Body<P::Output>,
+    members: Cell<Box<[Member<T>]>>,
+    picking: PhantomData<P>,
+}
+
+impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
+    unsafe fn resolved(cell: Raw, member: *const Member<T>) {
+        // SAFETY: the cell is a `Choose<T, P>`, alive, by the caller.
+        let choose = unsafe { &*cell.as_ptr::<Choose<T, P>>() };
+        let members = choose.members.take();
+        members.iter().for_each(Member::unlink);
+        let winner = members.iter().position(|other| std::ptr::eq(other, member));
+        let promises: Vec<_> = members.iter().map(Member::take).collect();
+        // SAFETY: the ref is made for this.
+        let owner = unsafe { Owner::<P::Output>::adopt(cell.retain().into_raw()) };
+        let _ = owner.resolve(decide::<T, P>(promises, winner), When::Now);
+    }
+}
+
+/// The outcome; the losers are cancelled where the function does that.
+#[track_caller]
+fn decide<T, P: Picking<T>>(promises: Vec<Promise<T>>, winner: Option<usize>) -> Result<P::Output, Error> {
+    if !P::CANCELS {
+        return P::outcome(promises, winner);
+    }
+    // What is decided is decided before the losers' handlers run; the losers are held until they have been cancelled.
+    let losers: Vec<_> = promises.iter().filter_map(Promise::root).filter(|root| root.is_pending()).collect();
+    let losers: Vec<_> = losers.into_iter().map(Raw::retain).collect();
+    let outcome = P::outcome(promises, winner);
+    for loser in losers {
+        cancel::cancel(*loser);
+    }
+    outcome
+}
+
+#[track_caller]
+fn choose_by<T: 'static, P: Picking<T>>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<P::Output> {
+    let origin = Origin::caller();
+    let promises: Vec<_> = promises.into_iter().collect();
+    if promises.is_empty() {
+        return Promise::fail(Error::msg(format_args!("{} of an empty list would wait for ever", P::NAME)));
+    }
+    if promises.iter().any(|promise| !promise.is_pending()) {
+        return Promise::settled(decide::<T, P>(promises, None));
+    }
+    let vtable = const {
+        &VTable {
+            dealloc: dealloc::<T, P>,
+            reject: reject::<P::Output>,
+            expire: expire::<P::Output>,
+            visit: visit::<T, P>,
+            detach: detach::<T, P>,
+            abort: abort_nothing,
+        }
+    };
+    let members: Box<[_]> = promises.into_iter().map(Member::new::<Choose<T, P>>).collect();
+    let first = members.as_ptr();
+    let count = members.len();
+    let block = memory::boxed(Choose::<T, P> {
+        body: Body::new(Header::new(vtable, 1, 1, Route::Source, origin)),
+        members: Cell::new(members),
+        picking: PhantomData,
+    });
+    // SAFETY: the block starts with a header and has a ref.
+    let cell = unsafe { Raw::new(block) };
+    enlist(cell);
+    cell.set_link(Some(cell));
+    for place in 0..count {
+        // SAFETY: the members lie in their box, which the cell keeps until they are unlinked.
+        unsafe { Member::link(first.add(place), cell) };
+    }
+    // SAFETY: the ref and the share that the cell was made with.
+    Promise::from_handle(unsafe { Handle::adopt(cell) })
+}
+
+unsafe fn visit<T: 'static, P: Picking<T>>(cell: Raw, walk: &mut Walk) {
+    // SAFETY: the cell is a `Choose<T, P>`, alive.
+    let choose = unsafe { &*cell.as_ptr::<Choose<T, P>>() };
+    // SAFETY: nobody takes the members while they are looked at: pushing runs no user code.
+    let members = unsafe { &*choose.members.as_ptr() };
+    walk.push(members.iter().filter_map(Member::root));
+}
+
+unsafe fn detach<T: 'static, P: Picking<T>>(cell: Raw) {
+    // SAFETY: the cell is a `Choose<T, P>`, alive.
+    let members = unsafe { &*cell.as_ptr::<Choose<T, P>>() }.members.take();
+    members.iter().for_each(Member::unlink);
+}
+
+unsafe fn dealloc<T: 'static, P: Picking<T>>(cell: Raw) {
+    // SAFETY: the cell is a `Choose<T, P>`, not freed yet.
+    unsafe { detach::<T, P>(cell) };
+    // SAFETY: no ref is left.
+    unsafe { dealloc_as::<Choose<T, P>>(cell) };
+}
+
+/// The first that is resolved (`Lwt.choose`, `<?>`).
+///
+/// Where several are resolved at the call: a rejected one if there is one, else one of the fulfilled at random. The others go on; their outcome is lost.
+/// A cancel goes to every one.
+///
+/// An empty list, which would wait for ever, is an error.
+///
+/// ```
+/// use lwt_core::{choose, wait};
+/// let ((p, r), (q, _s)) = (wait(), wait());
+/// let first = choose([p, q]);
+/// r.wakeup(1);
+/// first.on_success(|n| assert_eq!(*n, 1));
+/// ```
+#[track_caller]
+pub fn choose<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<T> {
+    choose_by::<T, One<false>>(promises)
+}
+
+/// [`choose`] that cancels all the others, before its own callbacks run (`Lwt.pick`).
+///
+/// ```
+/// use lwt_core::{pick, task};
+/// let ((p, r), (q, s)) = (task(), task());
+/// s.on_cancel(|| println!("too late"));
+/// let first = pick([p, q]);
+/// r.wakeup(1);
+/// assert!(!s.is_wanted());
+/// # drop(first);
+/// ```
+#[track_caller]
+pub fn pick<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<T> {
+    choose_by::<T, One<true>>(promises)
+}
+
+/// Waits for the first, and gives all values that are there then, in list order; rejected if one of them is
+/// (`Lwt.nchoose`). Otherwise as [`choose`].
+///
+/// ```
+/// use lwt_core::{Promise, State, nchoose};
+/// assert!(matches!(nchoose([Promise::ready(1), Promise::ready(2)]).state(), State::Fulfilled(v) if *v == [1, 2]));
+/// ```
+#[track_caller]
+pub fn nchoose<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<Vec<T>> {
+    choose_by::<T, Many<false>>(promises)
+}
+
+/// [`nchoose`] that cancels those that are still pending (`Lwt.npick`).
+///
+/// ```
+/// use lwt_core::{Promise, State, npick, task};
+/// let (p, _r) = task();
+/// assert!(matches!(npick([Promise::ready(1), p]).state(), State::Fulfilled(v) if *v == [1]));
+/// ```
+#[track_caller]
+pub fn npick<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<Vec<T>> {
+    choose_by::<T, Many<true>>(promises)
+}
+
+/// [`nchoose`] that also gives the promises that are still pending, in list order (`Lwt.nchoose_split`).
+///
+/// ```
+/// use lwt_core::{Promise, State, nchoose_split, wait};
+/// let (p, _r) = wait();
+/// let split = nchoose_split([p, Promise::ready(2)]);
+/// assert!(matches!(split.state(), State::Fulfilled((values, rest)) if *values == [2] && rest.len() == 1));
+/// ```
+#[track_caller]
+pub fn nchoose_split<T: 'static>(
+    promises: impl IntoIterator<Item = Promise<T>>,
+) -> Promise<(Vec<T>, Vec<Promise<T>>)> {
+    choose_by::<T, Split>(promises)
+}

@@ -1,0 +1,298 @@
+//! The two ends of a cell: [`Handle`], which may take the value, and [`Owner`], which may set it.
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+
+use crate::unhandled;
+use crate::{Error, memory};
+
+use super::cancel::Walk;
+use super::cascade::{self, When};
+use super::cell::{
+    Body, Header, Phase, Raw, Ref, Route, SILENT, VTable, abort_nothing, detach_nothing, move_out, peek, reject,
+    visit_nothing,
+};
+use super::unify::unify;
+use super::{attach, Promise, Repr, teardown};
+use crate::origin::Origin;
+
+/// A ref and a share: what a pending [`Promise`] consists of.
+pub(crate) struct Handle<T> {
+    cell: Raw,
+    value: PhantomData<T>,
+}
+
+impl<T> Handle<T> {
+    /// Adopts a ref and a share on a cell.
+    ///
+    /// # Safety
+    /// The caller owns both and gives them up; `cell` starts with a `Body<T>`.
+    #[inline]
+    pub(crate) unsafe fn adopt(cell: Raw) -> Handle<T> {
+        Handle { cell, value: PhantomData }
+    }
+
+    /// Gives the ref and the share to the caller.
+    #[inline]
+    pub(crate) fn into_raw(self) -> Raw {
+        ManuallyDrop::new(self).cell
+    }
+
+    #[inline]
+    pub(crate) fn root(&self) -> Raw {
+        self.cell.root()
+    }
+
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.root().is_pending()
+    }
+
+    /// The root, if its value can be taken now; else a `Taking` callback will be run as soon as it can: that is so
+    /// while it is pending, and while a callback in a frame further out looks at a value that cannot be cloned.
+    #[inline]
+    pub(crate) fn takeable_root(&self) -> Option<Raw> {
+        let root = self.root();
+        // SAFETY: a handle's root starts with a `Body<T>`.
+        (!root.is_pending() && (root.shares.get() == 1 || unsafe { shared_takeable::<T>(root) })).then_some(root)
+    }
+
+    /// The value, once resolved.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<Result<&T, &Error>> {
+        let root = self.root();
+        // SAFETY: a handle's root starts with a `Body<T>`, and the handle is a share for as long as it is borrowed.
+        (!root.is_pending()).then(|| unsafe { peek(root) })
+    }
+
+    /// Takes the value of a takeable root with this handle's share.
+    #[inline]
+    pub(crate) fn take(self) -> Result<T, Error> {
+        let root = self.root();
+        // SAFETY: the ref of the handle.
+        let _alive = unsafe { Ref::adopt(self.into_raw()) };
+        // SAFETY: the share was the handle's; its root is resolved as the callers have seen.
+        unsafe { take(root) }
+    }
+
+    /// Another handle on the same cell.
+    pub(crate) fn share(&self) -> Handle<T>
+    where
+        T: Clone,
+    {
+        let root = self.root();
+        // SAFETY: a handle's root starts with a `Body<T>`, and it is alive.
+        unsafe { (*root.as_ptr::<Body<T>>()).clone.set(Some(T::clone)) };
+        root.add_share();
+        // SAFETY: the ref and the share that were just counted.
+        unsafe { Handle::adopt(root.retain().into_raw()) }
+    }
+
+    /// Drops the handle as that of a combinator's member which lost: if it rejects, nobody is to be told.
+    pub(crate) fn drop_silently(self) {
+        let root = self.root();
+        if root.is_pending() {
+            root.set(SILENT);
+        } else if let Some(Err(error)) = self.peek() {
+            error.mark_seen();
+        }
+    }
+}
+
+impl<T> Drop for Handle<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the ref of the handle, which lets go of it below.
+        let alive = unsafe { Ref::adopt(self.cell) };
+        drop_share(alive.root());
+    }
+}
+
+/// Gives up a share on a root that the caller keeps alive.
+#[inline]
+pub(crate) fn drop_share(root: Raw) {
+    let shares = root.shares.get() - 1;
+    root.shares.set(shares);
+    if shares == 0 {
+        teardown::last_share(root);
+    }
+}
+
+/// Whether one of several shares of a resolved root can have the value: by a clone, or because the others only look.
+///
+/// # Safety
+/// `root` is a resolved root that starts with a `Body<T>`.
+unsafe fn shared_takeable<T>(root: Raw) -> bool {
+    // SAFETY: by the caller.
+    if root.phase.get() == Phase::Rejected || unsafe { (*root.as_ptr::<Body<T>>()).clone.get() }.is_some() {
+        return true;
+    }
+    cascade::run_looking(root);
+    root.shares.get() == 1
+}
+
+/// Takes the value of a takeable root with one share, which the caller gives up.
+///
+/// # Safety
+/// `root` is resolved, starts with a `Body<T>`, the caller keeps it alive and owns the share.
+#[inline]
+pub(crate) unsafe fn take<T>(root: Raw) -> Result<T, Error> {
+    if root.shares.get() != 1 {
+        let share = ShareGuard(root);
+        // SAFETY: by the caller.
+        if unsafe { shared_takeable::<T>(root) } && root.shares.get() != 1 {
+            // SAFETY: the share that `share` holds until the clone is made.
+            return match unsafe { peek::<T>(root) } {
+                Err(error) => Err(error.clone()),
+                // SAFETY: the cell is alive and starts with a `Body<T>`.
+                Ok(value) => match unsafe { (*root.as_ptr::<Body<T>>()).clone.get() } {
+                    Some(clone) => Ok(clone(value)),
+                    None => Err(Error::msg("the value of a promise was taken while a callback was looking at it")),
+                },
+            };
+        }
+        std::mem::forget(share);
+    }
+    root.shares.set(0);
+    // SAFETY: the only share is the caller's, so the value is there and nobody refers to it.
+    unsafe { move_out(root) }
+}
+
+struct ShareGuard(Raw);
+
+impl Drop for ShareGuard {
+    fn drop(&mut self) {
+        drop_share(self.0);
+    }
+}
+
+/// The end that resolves a cell: one ref.
+pub(crate) struct Owner<T> {
+    cell: Ref,
+    value: PhantomData<T>,
+}
+
+impl<T> Owner<T> {
+    /// Adopts a ref on a cell.
+    ///
+    /// # Safety
+    /// The caller owns the ref and gives it up; `cell` starts with a `Body<T>`.
+    #[inline]
+    pub(crate) unsafe fn adopt(cell: Raw) -> Owner<T> {
+        // SAFETY: the caller gives the ref up.
+        Owner { cell: unsafe { Ref::adopt(cell) }, value: PhantomData }
+    }
+
+    #[inline]
+    pub(crate) fn root(&self) -> Raw {
+        self.cell.root()
+    }
+
+    /// From now on the cell waits on nothing.
+    #[inline]
+    pub(crate) fn cut_route(&self) {
+        // The route of a forwarded cell has moved to its root.
+        let root = self.root();
+        if root.is_pending() {
+            root.route.set(Route::Fixed);
+            drop(root.take_link());
+        }
+    }
+
+    /// Resolves the promise; no effect, and the result back, when it was resolved already (cancelled).
+    #[inline]
+    pub(crate) fn resolve(&self, result: Result<T, Error>, when: When) -> Result<(), Result<T, Error>> {
+        let root = self.root();
+        if !root.is_pending() {
+            return Err(result);
+        }
+        // SAFETY: the root is pending, starts with a `Body<T>`, and is kept alive by the owner's ref.
+        unsafe { cascade::resolve(root, result, when) };
+        Ok(())
+    }
+
+    /// Makes the promise whatever `promise` is or becomes.
+    pub(crate) fn settle(&self, promise: Promise<T>) {
+        let result = match promise.repr {
+            Repr::Ready(value) => Ok(value),
+            Repr::Failed(rejection) => Err(rejection.into_error()),
+            Repr::Taken => Err(Error::abandoned()),
+            Repr::Cell(handle) => return self.settle_cell(handle),
+            Repr::Waiting(waiting) => return self.settle_cell(waiting.into_handle()),
+        };
+        // A cancelled promise stays cancelled, and the value is dropped.
+        let _ = self.resolve(result, When::Now);
+    }
+
+    fn settle_cell(&self, inner: Handle<T>) {
+        let (root, inner_root) = (self.root(), inner.root());
+        if !root.is_pending() {
+            // Cancelled meanwhile.
+        } else if root == inner_root {
+            let _ = self.resolve(Err(Error::abandoned()), When::Now);
+        } else if inner_root.is_pending() {
+            unify(root, inner);
+        } else if inner.takeable_root().is_some() {
+            let _ = self.resolve(inner.take(), When::Now);
+        } else {
+            unify(root, attach::passed_on(inner));
+        }
+    }
+}
+
+/// A cell that its resolver resolves: that of `wait` and `task`.
+pub(crate) fn plain_cell<T: 'static>(route: Route, origin: Origin) -> (Handle<T>, Owner<T>) {
+    let block = memory::boxed(Body::<T>::new(Header::new(plain_vtable::<T>(), 2, 1, route, origin)));
+    // SAFETY: a fresh cell; one of its two refs and its share are the handle's, the other ref is the owner's.
+    unsafe {
+        let cell = Raw::new(block);
+        enlist(cell);
+        (Handle::adopt(cell), Owner::adopt(cell))
+    }
+}
+
+/// Adds a fresh cell to the registry of pending promises.
+#[inline(always)]
+pub(crate) fn enlist(cell: Raw) {
+    #[cfg(feature = "registry")]
+    crate::registry::enlist(cell);
+    #[cfg(not(feature = "registry"))]
+    let _ = cell;
+}
+
+fn plain_vtable<T>() -> &'static VTable {
+    const {
+        &VTable {
+            dealloc: dealloc_as::<Body<T>>,
+            reject: reject::<T>,
+            expire: expire::<T>,
+            visit: visit_nothing as unsafe fn(Raw, &mut Walk),
+            detach: detach_nothing,
+            abort: abort_nothing,
+        }
+    }
+}
+
+/// [`VTable::dealloc`] of a cell whose block is a `V`: drops its fields, none of which is the slot's value.
+pub(crate) unsafe fn dealloc_as<V>(cell: Raw) {
+    let block = cell.block::<V>();
+    // SAFETY: no ref is left, so the block is ours; the slot is a union and drops nothing.
+    unsafe { std::ptr::drop_in_place(block.as_ptr()) };
+    // SAFETY: the block came from `memory::boxed` as a `V`.
+    unsafe { memory::free(block) };
+}
+
+/// [`VTable::expire`] of every cell with a `Body<T>`.
+pub(crate) unsafe fn expire<T>(root: Raw) {
+    let silent = root.has(SILENT);
+    // SAFETY: the root is resolved, has its value, and no share is left that refers to it.
+    match unsafe { move_out::<T>(root) } {
+        Ok(value) => drop(value),
+        // A promise that nobody holds may well be abandoned; whatever else goes wrong is told.
+        Err(error) => {
+            if !silent && !(error.is_abandoned() && root.has(super::cell::UNHELD)) {
+                unhandled::report_unseen(&error);
+            }
+        }
+    }
+}

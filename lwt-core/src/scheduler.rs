@@ -1,0 +1,86 @@
+//! For whoever drives the promises of a thread: the main loop of `lwt-unix`, or a loop of one's own.
+//!
+//! One turn is: [`run_ready`]; then, if nothing is ready or paused and [`prepare_sleep`] agrees, sleep until something happens or a [`set_kick`] kick comes, and
+//! [`awake`]; then timers and descriptors; then [`wakeup_paused`].
+
+use crate::inbox::{self, Kick};
+use crate::promise::cascade;
+use crate::task::{header, queue};
+use crate::{memory, pause};
+
+pub use crate::inbox::{Closed, Handle};
+pub use crate::pause::{
+    PauseNotifier, abandon_paused, has_paused, paused_count, register_pause_notifier, wakeup_paused,
+};
+
+/// Delivers what other threads have sent, and runs tasks that are ready, first come first served, at most `budget` of them.
+/// Returns how many tasks ran.
+///
+/// ```
+/// assert_eq!(lwt_core::scheduler::run_ready(usize::MAX), 0);
+/// ```
+pub fn run_ready(budget: usize) -> usize {
+    if let Some(inbox) = inbox::existing() {
+        inbox.drain();
+    }
+    if cascade::has_deferred() {
+        cascade::as_level(|| ());
+    }
+    queue::run(budget)
+}
+
+/// Whether a task waits for its turn, or a callback that could not run when its promise was resolved.
+pub fn has_ready() -> bool {
+    queue::len() > 0 || cascade::has_deferred()
+}
+
+/// The address of this thread for others. It may be cloned, sent and used anywhere; see [`Handle::post`].
+pub fn handle() -> Handle {
+    Handle::new(inbox::home())
+}
+
+/// Sets how another thread wakes this one out of its sleep. It is called between [`prepare_sleep`] and [`awake`] only, once at most.
+pub fn set_kick(kick: Option<Kick>) {
+    inbox::home().set_kick(kick);
+}
+
+/// Announces that this thread is about to sleep: from now on whoever sends something kicks. False, and then no sleep is due, if
+/// something has been sent already.
+pub fn prepare_sleep() -> bool {
+    inbox::home().prepare_sleep()
+}
+
+/// Announces that this thread is awake.
+pub fn awake() {
+    inbox::home().awake();
+}
+
+/// Throws away the callbacks of resolutions that wait for the outermost one (`Lwt.abandon_wakeups`): for a forked child. Returns how
+/// many resolutions it was.
+///
+/// What the callbacks would have resolved is rejected as abandoned.
+pub fn abandon_wakeups() -> usize {
+    cascade::abandon_deferred()
+}
+
+/// The runtime of this thread ends: drops the futures of all tasks, which rejects their promises as abandoned, forgets
+/// the paused promises, closes the inbox, so that posts fail from now on, and frees the memory kept for reuse.
+///
+/// The thread may go on to use promises, and gets an inbox anew if it asks for one.
+///
+/// # Panics
+/// Inside a task.
+pub fn end_thread() {
+    assert!(!header::is_polling(), "the runtime cannot end while one of its tasks is running");
+    // What ends may start something new, which ends as well; after some rounds what is left is left.
+    for _ in 0..64 {
+        queue::end_all();
+        abandon_paused();
+        cascade::as_level(|| ());
+        if queue::is_idle() && !pause::has_paused() {
+            break;
+        }
+    }
+    inbox::end();
+    memory::release_cached();
+}

@@ -1,0 +1,219 @@
+//! Helpers shared by the behaviour tests of the core.
+//!
+//! The tests speak of promises by a short text (`show`) and of callbacks by a journal (`Log`), so that an assertion
+//! reads as a sentence: `assert_eq!(show(&p), "ok 3")`, `assert_eq!(log.take(), "first second")`.
+#![allow(dead_code, reason = "each test binary uses its own part of these helpers")]
+
+use std::cell::{Cell, RefCell};
+use std::fmt::{Debug, Display};
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use lwt_core::{Error, Promise, State, scheduler};
+
+/// What callbacks did, in order.
+#[derive(Clone, Default)]
+pub struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub fn new() -> Log {
+        Log::default()
+    }
+
+    pub fn add(&self, entry: impl Display) {
+        self.0.borrow_mut().push(entry.to_string());
+    }
+
+    /// The entries so far, separated by blanks; the journal is empty afterwards.
+    pub fn take(&self) -> String {
+        self.0.take().join(" ")
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// A callback that writes `entry`, whatever it is called with.
+    pub fn note(&self, entry: impl Display) -> impl FnOnce() + 'static {
+        let (log, entry) = (self.clone(), entry.to_string());
+        move || log.add(entry)
+    }
+}
+
+/// An error as a test writes it: `canceled`, `abandoned`, `panic TEXT`, `error TEXT`.
+pub fn text(error: &Error) -> String {
+    if error.is_canceled() {
+        "canceled".into()
+    } else if error.is_abandoned() {
+        "abandoned".into()
+    } else if let Some(message) = error.panic_message() {
+        format!("panic {message}")
+    } else {
+        format!("error {}", error.as_std())
+    }
+}
+
+/// The state of a promise: `pending`, `ok VALUE`, or what `text` says. This is a look at the rejection.
+pub fn show<T: Debug + 'static>(promise: &Promise<T>) -> String {
+    match promise.state() {
+        State::Pending => "pending".into(),
+        State::Fulfilled(value) => format!("ok {value:?}"),
+        State::Rejected(error) => text(error),
+    }
+}
+
+/// An outcome in the same words.
+pub fn show_result<T: Debug>(result: Result<T, &Error>) -> String {
+    match result {
+        Ok(value) => format!("ok {value:?}"),
+        Err(error) => text(error),
+    }
+}
+
+/// Polls tasks until none is queued.
+pub fn spin() {
+    let mut polled = 0;
+    loop {
+        let now = scheduler::run_ready(64);
+        polled += now;
+        if now == 0 && !scheduler::has_ready() {
+            return;
+        }
+        assert!(polled < 1_000_000_000, "the tasks never come to rest");
+    }
+}
+
+/// One turn of a loop without an engine: wakes the paused, then polls the tasks until none is queued.
+pub fn turn() {
+    scheduler::wakeup_paused();
+    spin();
+}
+
+/// A value that can only be moved.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unique(pub i32);
+
+/// Counts how often its clones, or the one original, were dropped.
+#[derive(Clone, Default)]
+pub struct Drops(Rc<Cell<usize>>);
+
+impl Drops {
+    pub fn new() -> Drops {
+        Drops::default()
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.get()
+    }
+
+    /// A token whose drop is counted.
+    pub fn token(&self) -> DropToken {
+        DropToken(self.0.clone())
+    }
+}
+
+/// See [`Drops::token`].
+pub struct DropToken(Rc<Cell<usize>>);
+
+impl Debug for DropToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DropToken")
+    }
+}
+
+impl Drop for DropToken {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// Collects what the unhandled-rejection hook of this thread is told, until it is dropped.
+pub struct Unhandled {
+    told: Rc<RefCell<Vec<String>>>,
+    before: Option<Rc<dyn Fn(&Error)>>,
+}
+
+impl Unhandled {
+    pub fn collect() -> Unhandled {
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let sink = told.clone();
+        let before = lwt_core::set_unhandled_hook(Some(Rc::new(move |error: &Error| {
+            sink.borrow_mut().push(text(error))
+        })));
+        Unhandled { told, before }
+    }
+
+    /// What was told so far, separated by `, `; empty afterwards.
+    pub fn take(&self) -> String {
+        self.told.take().join(", ")
+    }
+}
+
+impl Drop for Unhandled {
+    fn drop(&mut self) {
+        lwt_core::set_unhandled_hook(self.before.take());
+    }
+}
+
+/// Runs `f` on a thread with a stack of 256 KiB; its panic is the test's.
+pub fn on_small_stack<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn(f).expect("a thread");
+    match thread.join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Ends the process when the test that holds it hangs.
+pub struct Watchdog {
+    _bark: mpsc::Sender<()>,
+}
+
+pub fn watchdog() -> Watchdog {
+    let (bark, quiet) = mpsc::channel::<()>();
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::thread::spawn(move || {
+        let patience = if cfg!(miri) { 3600 } else { 300 };
+        if quiet.recv_timeout(Duration::from_secs(patience)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("{name} hangs");
+            std::process::abort();
+        }
+    });
+    Watchdog { _bark: bark }
+}
+
+/// How many times a heavy test turns: all of it when optimised, less in a debug build, very little under miri.
+pub fn heavy(release: usize, debug: usize, miri: usize) -> usize {
+    if cfg!(miri) {
+        miri
+    } else if cfg!(debug_assertions) {
+        debug
+    } else {
+        release
+    }
+}
+
+/// A small generator (splitmix64) for seeded tests.
+#[derive(Clone)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is not zero.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// True once in `n` calls, on average.
+    pub fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
