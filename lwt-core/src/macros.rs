@@ -14,11 +14,21 @@
 /// ```
 #[macro_export]
 macro_rules! join {
-    ($a:expr $(,)?) => { $crate::__private::join1($a) };
-    ($a:expr, $b:expr $(,)?) => { $crate::__private::join2($a, $b) };
-    ($a:expr, $b:expr, $c:expr $(,)?) => { $crate::__private::join3($a, $b, $c) };
-    ($a:expr, $b:expr, $c:expr, $d:expr $(,)?) => { $crate::__private::join4($a, $b, $c, $d) };
-    ($a:expr, $b:expr, $c:expr, $d:expr, $e:expr $(,)?) => { $crate::__private::join5($a, $b, $c, $d, $e) };
+    ($a:expr $(,)?) => {
+        $crate::__private::join1($a)
+    };
+    ($a:expr, $b:expr $(,)?) => {
+        $crate::__private::join2($a, $b)
+    };
+    ($a:expr, $b:expr, $c:expr $(,)?) => {
+        $crate::__private::join3($a, $b, $c)
+    };
+    ($a:expr, $b:expr, $c:expr, $d:expr $(,)?) => {
+        $crate::__private::join4($a, $b, $c, $d)
+    };
+    ($a:expr, $b:expr, $c:expr, $d:expr, $e:expr $(,)?) => {
+        $crate::__private::join5($a, $b, $c, $d, $e)
+    };
     ($a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr $(,)?) => {
         $crate::__private::join6($a, $b, $c, $d, $e, $f)
     };
@@ -28,7 +38,9 @@ macro_rules! join {
     ($a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr, $g:expr, $h:expr $(,)?) => {
         $crate::__private::join8($a, $b, $c, $d, $e, $f, $g, $h)
     };
-    ($($too_many:expr),+ $(,)?) => { compile_error!("join! takes up to eight promises; use `all` for a list") };
+    ($($too_many:expr),+ $(,)?) => {
+        compile_error!("join! takes up to eight promises; use `all` for a list")
+    };
 }
 
 /// Waits for the first of several promises, and cancels the others: [`pick`](crate::pick()) for promises of different types.

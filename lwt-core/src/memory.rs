@@ -62,19 +62,31 @@ pub(crate) fn boxed<V>(value: V) -> NonNull<V> {
 #[inline]
 pub(crate) fn boxed_with<V>(value: impl FnOnce(NonNull<V>) -> V) -> NonNull<V> {
     const { assert!(size_of::<V>() > 0) };
-    let layout = Layout::new::<V>();
-    let block = match class_of(layout) {
-        None => from_allocator(layout),
-        Some(class) => from_class(class),
-    };
-    let block = block.cast::<V>();
+    let block = block(const { Layout::new::<V>() }).cast::<V>();
     // SAFETY: the block is unused and has the size and alignment of `V`.
     unsafe { block.as_ptr().write(value(block)) };
     block
 }
 
+/// Moves `values` into one block.
+pub(crate) fn boxed_slice<V>(values: Vec<V>) -> NonNull<[V]> {
+    const { assert!(size_of::<V>() > 0) };
+    let count = values.len();
+    if count == 0 {
+        return NonNull::slice_from_raw_parts(NonNull::dangling(), 0);
+    }
+    let first = block(Layout::for_value(&values[..])).cast::<V>();
+    for (place, value) in values.into_iter().enumerate() {
+        // SAFETY: the block has room for `count` values.
+        unsafe { first.as_ptr().add(place).write(value) };
+    }
+    NonNull::slice_from_raw_parts(first, count)
+}
+
+/// An unused block.
 #[inline]
-fn from_class(class: usize) -> NonNull<u8> {
+fn block(layout: Layout) -> NonNull<u8> {
+    let Some(class) = class_of(layout) else { return from_allocator(layout) };
     FREE.with(|classes| {
         let list = &classes[class];
         let Some(free) = NonNull::new(list.head.get()) else { return from_allocator(class_layout(class)) };
@@ -91,18 +103,39 @@ fn from_class(class: usize) -> NonNull<u8> {
 /// `block` came from [`boxed`] with the same `V` on this thread, and nothing uses it any more.
 #[inline]
 pub(crate) unsafe fn free<V>(block: NonNull<V>) {
-    let layout = Layout::new::<V>();
+    // SAFETY: by the caller.
+    unsafe { free_block(block.cast(), const { Layout::new::<V>() }) };
+}
+
+/// Drops the values of a slice and frees its block.
+///
+/// # Safety
+/// `slice` came from [`boxed_slice`] on this thread, and nothing uses it any more.
+pub(crate) unsafe fn drop_slice<V>(slice: NonNull<[V]>) {
+    if slice.is_empty() {
+        return;
+    }
+    // SAFETY: by the caller.
+    let layout = Layout::for_value(unsafe { slice.as_ref() });
+    // SAFETY: by the caller.
+    unsafe { ptr::drop_in_place(slice.as_ptr()) };
+    // SAFETY: by the caller.
+    unsafe { free_block(slice.cast(), layout) };
+}
+
+/// # Safety
+/// `block` came from [`block`] with the same layout on this thread, and nothing uses it any more.
+#[inline]
+unsafe fn free_block(block: NonNull<u8>, layout: Layout) {
     let Some(class) = class_of(layout) else {
         // SAFETY: without a class the block came from the allocator with this layout.
-        unsafe { dealloc(block.as_ptr().cast(), layout) };
-        return;
+        return unsafe { dealloc(block.as_ptr(), layout) };
     };
     FREE.with(|classes| {
         let list = &classes[class];
         if list.kept.get() as usize >= KEPT_BYTES / (class * GRAIN) {
             // SAFETY: blocks of a class come from the allocator with the class's layout.
-            unsafe { dealloc(block.as_ptr().cast(), class_layout(class)) };
-            return;
+            return unsafe { dealloc(block.as_ptr(), class_layout(class)) };
         }
         let free = block.cast::<Free>().as_ptr();
         // SAFETY: the block is ours now, and a class is large enough for a `Free`.

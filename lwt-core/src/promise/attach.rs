@@ -9,7 +9,10 @@ use crate::origin::Origin;
 use crate::storage::Storage;
 use crate::{Error, memory};
 
-use super::cell::{Body, Header, Node, NodeKind, NodeVTable, Raw, Route, VTable, abort_nothing, detach_nothing, reject, visit_nothing};
+use super::cell::{
+    Body, Header, Node, NodeKind, NodeVTable, Raw, Route, VTable, abort_nothing, detach_nothing, reject,
+    visit_nothing,
+};
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire, take};
 use super::{Promise, Repr};
 
@@ -118,7 +121,8 @@ where
     // What the callback does to its own result must not find the way to the promise that is done with.
     target.cut_route();
     // SAFETY: the storage and the callback are taken this one time.
-    let (storage, callback) = unsafe { ((&raw const (*step).storage).read(), (&raw const (*step).callback).read()) };
+    let (storage, callback) =
+        unsafe { ((&raw const (*step).storage).read(), (&raw const (*step).callback).read()) };
     let promise = caught(|| {
         // SAFETY: the node's share; the cascade keeps the resolved root alive.
         let result = unsafe { take::<A>(source) };

@@ -22,37 +22,51 @@ enum Leaf {
     Abort(Ref),
 }
 
+/// Whoever asks a source what it waits on ([`VTable::visit`](super::cell::VTable)): a cancel, or the registry.
+pub(crate) trait Visitor {
+    /// The source waits on `cells`, in this order.
+    fn waits_on(&mut self, cells: &mut dyn Iterator<Item = Raw>);
+    /// The source takes the cancel itself: its pending root `cell` is rejected.
+    fn takes(&mut self, cell: Raw);
+    /// The source runs something that is to be dropped, and then its root is rejected.
+    fn drops(&mut self, source: Raw);
+    /// The source takes note of the cancel, to deliver it later. Whether it is to.
+    fn notes(&mut self) -> bool;
+}
+
 /// A cancel under way.
-pub(crate) struct Walk {
+struct Walk {
     error: Error,
     stack: Vec<Raw>,
     visited: Vec<Raw>,
     leaves: Vec<Leaf>,
-    /// A task took note of the cancel, to deliver it at its next await.
-    pub(crate) noted: bool,
+    noted: bool,
 }
 
-impl Walk {
-    /// The walk goes on to `cells`, first one first. Whether there are any.
-    pub(crate) fn push(&mut self, cells: impl Iterator<Item = Raw>) -> bool {
+impl Visitor for Walk {
+    fn waits_on(&mut self, cells: &mut dyn Iterator<Item = Raw>) {
         let before = self.stack.len();
         self.stack.extend(cells);
         self.stack[before..].reverse();
-        self.stack.len() > before
     }
 
-    /// `source` is to drop what it runs, and its root to be rejected.
-    pub(crate) fn abort(&mut self, source: Raw) {
-        self.leaves.push(Leaf::Abort(source.retain()));
-    }
-
-    /// Rejects the pending root `cell`, whose callbacks run in the second phase.
-    pub(crate) fn mark(&mut self, cell: Raw) {
+    fn takes(&mut self, cell: Raw) {
         // SAFETY: `cell` is a pending root, and its vtable is its own.
         unsafe { (cell.vtable.reject)(cell, self.error.clone()) };
         self.leaves.push(Leaf::Marked(cell.retain()));
     }
 
+    fn drops(&mut self, source: Raw) {
+        self.leaves.push(Leaf::Abort(source.retain()));
+    }
+
+    fn notes(&mut self) -> bool {
+        self.noted = true;
+        true
+    }
+}
+
+impl Walk {
     fn step(&mut self, cell: Raw) {
         let cell = cell.root();
         if !cell.is_pending() || cell.has(VISITED) {
@@ -62,7 +76,7 @@ impl Walk {
         self.visited.push(cell);
         match cell.route.get() {
             Route::Fixed => {}
-            Route::Leaf => self.mark(cell),
+            Route::Leaf => self.takes(cell),
             Route::Via => self.stack.extend(cell.linked()),
             Route::Source => {
                 if let Some(source) = cell.linked() {
@@ -115,6 +129,30 @@ pub(crate) fn cancel(cell: Raw) -> bool {
         }
     });
     taken
+}
+
+/// The pending roots that a pending root waits on.
+#[cfg(feature = "registry")]
+pub(crate) fn waits_on(cell: Raw) -> Vec<Raw> {
+    struct Listing(Vec<Raw>);
+    impl Visitor for Listing {
+        fn waits_on(&mut self, cells: &mut dyn Iterator<Item = Raw>) {
+            self.0.extend(cells);
+        }
+        fn takes(&mut self, _: Raw) {}
+        fn drops(&mut self, _: Raw) {}
+        fn notes(&mut self) -> bool {
+            false
+        }
+    }
+    let mut listing = Listing(Vec::new());
+    match (cell.route.get(), cell.linked()) {
+        (Route::Via, Some(on)) => listing.0.push(on),
+        // SAFETY: `link` of a root with the route Source names a source.
+        (Route::Source, Some(source)) => unsafe { (source.vtable.visit)(source, &mut listing) },
+        _ => {}
+    }
+    listing.0.iter().map(|on| on.root()).filter(|on| on.is_pending()).collect()
 }
 
 impl<T> Promise<T> {

@@ -19,9 +19,7 @@ use crate::Error;
 use crate::list::List;
 use crate::unhandled;
 
-use super::cell::{
-    CANCELED, HAS_EARLY, Header, Node, NodeKind, Raw, Ref, Route, UNHELD, mark,
-};
+use super::cell::{CANCELED, HAS_EARLY, Header, Node, NodeKind, Raw, Ref, Route, UNHELD, mark};
 use super::teardown;
 
 /// How deep resolutions nest on the stack.

@@ -34,7 +34,7 @@ use crate::Error;
 use crate::list::{Links, List};
 use crate::origin::Origin;
 
-use super::cancel::Walk;
+use super::cancel::Visitor;
 use super::teardown;
 
 /// The state of a cell.
@@ -81,14 +81,14 @@ pub(crate) struct VTable {
     /// Drops the value of a resolved cell without shares, or tells the hook of the rejection.
     pub(crate) expire: unsafe fn(Raw),
     /// A source's answer to a cancel: adds to the walk what it waits on.
-    pub(crate) visit: unsafe fn(Raw, &mut Walk),
+    pub(crate) visit: unsafe fn(Raw, &mut dyn Visitor),
     /// A source is resolved, or nobody wants it any more: lets go of what it waits on. May be called again.
     pub(crate) detach: unsafe fn(Raw),
     /// Drops what a source runs at once and rejects it with the error; false where there is nothing to drop.
     pub(crate) abort: unsafe fn(Raw, Error) -> bool,
 }
 
-pub(crate) unsafe fn visit_nothing(_: Raw, _: &mut Walk) {}
+pub(crate) unsafe fn visit_nothing(_: Raw, _: &mut dyn Visitor) {}
 pub(crate) unsafe fn detach_nothing(_: Raw) {}
 pub(crate) unsafe fn abort_nothing(_: Raw, _: Error) -> bool {
     false
@@ -105,11 +105,17 @@ pub(crate) struct Header {
     pub(crate) callbacks: List,
     pub(crate) link: Cell<*const Header>,
     #[cfg(feature = "registry")]
-    pub(crate) entry: crate::registry::Entry,
+    pub(crate) record: crate::registry::Record,
 }
 
 impl Header {
-    pub(crate) fn new(vtable: &'static VTable, refs: u32, shares: u32, route: Route, origin: Origin) -> Header {
+    pub(crate) fn new(
+        vtable: &'static VTable,
+        refs: u32,
+        shares: u32,
+        route: Route,
+        origin: Origin,
+    ) -> Header {
         let _ = origin;
         Header {
             refs: Cell::new(refs),
@@ -121,7 +127,7 @@ impl Header {
             callbacks: List::new(),
             link: Cell::new(ptr::null()),
             #[cfg(feature = "registry")]
-            entry: crate::registry::Entry::new(origin),
+            record: crate::registry::Record::new(origin),
         }
     }
 
@@ -201,7 +207,7 @@ impl Raw {
     #[inline]
     pub(crate) fn linked(self) -> Option<Raw> {
         // SAFETY: rule 4: what `link` names is alive.
-        NonNull::new(self.link.get().cast_mut()).map(|header| Raw(header))
+        NonNull::new(self.link.get().cast_mut()).map(Raw)
     }
 
     /// Makes `link` name `target`; the ref moves into the link.
@@ -310,11 +316,14 @@ union Slot<T> {
     error: ManuallyDrop<Error>,
 }
 
+pub(crate) type CloneFn<T> = Option<fn(&T) -> T>;
+
 /// The part of a cell that depends on the type of its value.
 #[repr(C)]
 pub(crate) struct Body<T> {
     pub(crate) header: Header,
-    pub(crate) clone: Cell<Option<fn(&T) -> T>>,
+    /// `T::clone`, once a handle was cloned.
+    pub(crate) clone: Cell<CloneFn<T>>,
     slot: UnsafeCell<Slot<T>>,
 }
 

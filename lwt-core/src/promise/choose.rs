@@ -11,11 +11,11 @@ use crate::origin::Origin;
 use crate::{Error, memory, random};
 
 use super::Promise;
-use super::cancel::{self, Walk};
+use super::cancel::Visitor;
 use super::cascade::When;
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire};
-use super::members::{Member, Parent};
+use super::members::{Member, Members, Parent};
 
 /// What the function of this family makes of the members when one is resolved.
 trait Picking<T>: 'static {
@@ -24,9 +24,12 @@ trait Picking<T>: 'static {
     /// Whether losers are cancelled.
     const CANCELS: bool;
 
-    /// `promises` has at least one that is resolved; `winner` is its place, where a particular one was first.
-    fn outcome(promises: Vec<Promise<T>>, winner: Option<usize>) -> Result<Self::Output, Error>;
+    /// The outcome, and the promises that have no part in it. `promises` has at least one that is resolved; `winner` is its
+    /// place, where a particular one was first.
+    fn outcome(promises: Vec<Promise<T>>, winner: Option<usize>) -> Outcome<Self::Output, T>;
 }
+
+type Outcome<R, T> = (Result<R, Error>, Vec<Promise<T>>);
 
 /// The first value.
 struct One<const CANCELS: bool>;
@@ -36,14 +39,16 @@ impl<T: 'static, const CANCELS: bool> Picking<T> for One<CANCELS> {
     const NAME: &'static str = if CANCELS { "pick" } else { "choose" };
     const CANCELS: bool = CANCELS;
 
-    fn outcome(mut promises: Vec<Promise<T>>, winner: Option<usize>) -> Result<T, Error> {
+    fn outcome(promises: Vec<Promise<T>>, winner: Option<usize>) -> Outcome<T, T> {
         let winner = winner.unwrap_or_else(|| draw(&promises));
-        let promise = promises.swap_remove(winner);
-        let outcome = promise.try_take();
-        promises.into_iter().for_each(Promise::drop_silently);
-        // The order of the two matters when a loser has the same error.
-        outcome.unwrap_or_else(|_| Err(Error::abandoned())).inspect_err(Error::mark_fresh)
+        take_at(promises, winner)
     }
+}
+
+/// The outcome of the resolved promise at `place`, and the others.
+fn take_at<T>(mut promises: Vec<Promise<T>>, place: usize) -> Outcome<T, T> {
+    let outcome = promises.remove(place).try_take();
+    (outcome.unwrap_or_else(|_| Err(Error::abandoned())), promises)
 }
 
 /// Which of several resolved promises is chosen: the first rejected one, else a fulfilled one at random.
@@ -74,10 +79,8 @@ impl<T: 'static, const CANCELS: bool> Picking<T> for Many<CANCELS> {
     const NAME: &'static str = if CANCELS { "npick" } else { "nchoose" };
     const CANCELS: bool = CANCELS;
 
-    fn outcome(promises: Vec<Promise<T>>, _: Option<usize>) -> Result<Vec<T>, Error> {
-        let (values, pending) = split(promises)?;
-        pending.into_iter().for_each(Promise::drop_silently);
-        Ok(values)
+    fn outcome(promises: Vec<Promise<T>>, _: Option<usize>) -> Outcome<Vec<T>, T> {
+        split(promises)
     }
 }
 
@@ -89,41 +92,34 @@ impl<T: 'static> Picking<T> for Split {
     const NAME: &'static str = "nchoose_split";
     const CANCELS: bool = false;
 
-    fn outcome(promises: Vec<Promise<T>>, _: Option<usize>) -> Result<Self::Output, Error> {
-        split(promises)
+    fn outcome(promises: Vec<Promise<T>>, _: Option<usize>) -> Outcome<Self::Output, T> {
+        match split(promises) {
+            (Ok(values), pending) => (Ok((values, pending)), Vec::new()),
+            (Err(error), others) => (Err(error), others),
+        }
     }
 }
 
-fn split<T>(promises: Vec<Promise<T>>) -> Result<(Vec<T>, Vec<Promise<T>>), Error> {
+/// All values and the pending promises; or the first error and all other promises.
+fn split<T>(promises: Vec<Promise<T>>) -> Outcome<Vec<T>, T> {
     if let Some(rejected) = promises.iter().position(|promise| matches!(promise.peek(), Some(Err(_)))) {
-        return One::<false>::outcome_of(promises, rejected);
+        let (outcome, others) = take_at(promises, rejected);
+        return (outcome.map(|value| vec![value]), others);
     }
     let (mut values, mut pending) = (Vec::new(), Vec::new());
     for promise in promises {
         match promise.try_take() {
-            Ok(Ok(value)) => values.push(value),
-            Ok(Err(error)) => return Err(error),
+            Ok(outcome) => values.extend(outcome.ok()),
             Err(promise) => pending.push(promise),
         }
     }
-    Ok((values, pending))
-}
-
-impl One<false> {
-    /// The error of the rejected promise at `place`.
-    fn outcome_of<T, R>(mut promises: Vec<Promise<T>>, place: usize) -> Result<R, Error> {
-        let outcome = promises.swap_remove(place).try_take();
-        promises.into_iter().for_each(Promise::drop_silently);
-        let error = outcome.ok().and_then(Result::err).unwrap_or_else(Error::abandoned);
-        error.mark_fresh();
-        Err(error)
-    }
+    (Ok(values), pending)
 }
 
 #[repr(C)]
 struct Choose<T, P: Picking<T>> {
     body: Body<P::Output>,
-    members: Cell<Box<[Member<T>]>>,
+    members: Cell<Members<T>>,
     picking: PhantomData<P>,
 }
 
@@ -132,8 +128,8 @@ impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
         // SAFETY: the cell is a `Choose<T, P>`, alive, by the caller.
         let choose = unsafe { &*cell.as_ptr::<Choose<T, P>>() };
         let members = choose.members.take();
-        members.iter().for_each(Member::unlink);
-        let winner = members.iter().position(|other| std::ptr::eq(other, member));
+        members.unlink();
+        let winner = members.pointers().position(|other| std::ptr::eq(other, member));
         let promises: Vec<_> = members.iter().map(Member::take).collect();
         // SAFETY: the ref is made for this.
         let owner = unsafe { Owner::<P::Output>::adopt(cell.retain().into_raw()) };
@@ -141,24 +137,22 @@ impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
     }
 }
 
-/// The outcome; the losers are cancelled where the function does that.
+/// The outcome. What is decided is decided before the losers' handlers run; they are held until they have been cancelled.
 #[track_caller]
 fn decide<T, P: Picking<T>>(promises: Vec<Promise<T>>, winner: Option<usize>) -> Result<P::Output, Error> {
-    if !P::CANCELS {
-        return P::outcome(promises, winner);
+    let (outcome, losers) = P::outcome(promises, winner);
+    if P::CANCELS {
+        losers.iter().for_each(Promise::cancel);
     }
-    // What is decided is decided before the losers' handlers run; the losers are held until they have been cancelled.
-    let losers: Vec<_> = promises.iter().filter_map(Promise::root).filter(|root| root.is_pending()).collect();
-    let losers: Vec<_> = losers.into_iter().map(Raw::retain).collect();
-    let outcome = P::outcome(promises, winner);
-    for loser in losers {
-        cancel::cancel(*loser);
-    }
-    outcome
+    losers.into_iter().for_each(Promise::drop_silently);
+    // A loser may have had the same error.
+    outcome.inspect_err(Error::mark_fresh)
 }
 
 #[track_caller]
-fn choose_by<T: 'static, P: Picking<T>>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<P::Output> {
+fn choose_by<T: 'static, P: Picking<T>>(
+    promises: impl IntoIterator<Item = Promise<T>>,
+) -> Promise<P::Output> {
     let origin = Origin::caller();
     let promises: Vec<_> = promises.into_iter().collect();
     if promises.is_empty() {
@@ -177,38 +171,35 @@ fn choose_by<T: 'static, P: Picking<T>>(promises: impl IntoIterator<Item = Promi
             abort: abort_nothing,
         }
     };
-    let members: Box<[_]> = promises.into_iter().map(Member::new::<Choose<T, P>>).collect();
-    let first = members.as_ptr();
-    let count = members.len();
     let block = memory::boxed(Choose::<T, P> {
         body: Body::new(Header::new(vtable, 1, 1, Route::Source, origin)),
-        members: Cell::new(members),
+        members: Cell::new(Members::new::<Choose<T, P>>(promises)),
         picking: PhantomData,
     });
     // SAFETY: the block starts with a header and has a ref.
     let cell = unsafe { Raw::new(block) };
     enlist(cell);
     cell.set_link(Some(cell));
-    for place in 0..count {
-        // SAFETY: the members lie in their box, which the cell keeps until they are unlinked.
-        unsafe { Member::link(first.add(place), cell) };
+    // SAFETY: the cell is a `Choose<T, P>`; nobody takes the members while they are linked: that runs no user code.
+    for member in unsafe { &*(*cell.as_ptr::<Choose<T, P>>()).members.as_ptr() }.pointers() {
+        // SAFETY: the members lie in their block until they are unlinked.
+        unsafe { Member::link(member, cell) };
     }
     // SAFETY: the ref and the share that the cell was made with.
     Promise::from_handle(unsafe { Handle::adopt(cell) })
 }
 
-unsafe fn visit<T: 'static, P: Picking<T>>(cell: Raw, walk: &mut Walk) {
+unsafe fn visit<T: 'static, P: Picking<T>>(cell: Raw, visitor: &mut dyn Visitor) {
     // SAFETY: the cell is a `Choose<T, P>`, alive.
     let choose = unsafe { &*cell.as_ptr::<Choose<T, P>>() };
     // SAFETY: nobody takes the members while they are looked at: pushing runs no user code.
     let members = unsafe { &*choose.members.as_ptr() };
-    walk.push(members.iter().filter_map(Member::root));
+    visitor.waits_on(&mut members.iter().filter_map(Member::root));
 }
 
 unsafe fn detach<T: 'static, P: Picking<T>>(cell: Raw) {
     // SAFETY: the cell is a `Choose<T, P>`, alive.
-    let members = unsafe { &*cell.as_ptr::<Choose<T, P>>() }.members.take();
-    members.iter().for_each(Member::unlink);
+    drop(unsafe { &*cell.as_ptr::<Choose<T, P>>() }.members.take());
 }
 
 unsafe fn dealloc<T: 'static, P: Picking<T>>(cell: Raw) {

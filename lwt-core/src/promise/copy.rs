@@ -7,7 +7,7 @@ use crate::memory;
 use crate::origin::Origin;
 
 use super::Promise;
-use super::cancel::Walk;
+use super::cancel::Visitor;
 use super::cascade::When;
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire};
@@ -72,14 +72,14 @@ fn original_of<T>(cell: Raw) -> *const Member<T> {
     cell.as_ptr::<u8>().wrapping_add(offset_of!(Copy<T>, original)).cast()
 }
 
-unsafe fn visit<T>(cell: Raw, walk: &mut Walk) {
+unsafe fn visit<T>(cell: Raw, visitor: &mut dyn Visitor) {
     // SAFETY: the cell is a `Copy<T>`, alive.
     let copy = unsafe { &*cell.as_ptr::<Copy<T>>() };
     if copy.on_cancel != OnCancel::Ignore {
-        walk.mark(cell.root());
+        visitor.takes(cell.root());
     }
     if copy.on_cancel == OnCancel::RejectBoth {
-        walk.push(copy.original.root().into_iter());
+        visitor.waits_on(&mut copy.original.root().into_iter());
     }
 }
 

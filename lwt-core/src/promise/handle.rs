@@ -6,14 +6,13 @@ use std::mem::ManuallyDrop;
 use crate::unhandled;
 use crate::{Error, memory};
 
-use super::cancel::Walk;
 use super::cascade::{self, When};
 use super::cell::{
-    Body, Header, Phase, Raw, Ref, Route, SILENT, VTable, abort_nothing, detach_nothing, move_out, peek, reject,
-    visit_nothing,
+    Body, Header, Phase, Raw, Ref, Route, SILENT, UNHELD, VTable, abort_nothing, detach_nothing, move_out,
+    peek, reject, visit_nothing,
 };
 use super::unify::unify;
-use super::{attach, Promise, Repr, teardown};
+use super::{Promise, Repr, attach, teardown};
 use crate::origin::Origin;
 
 /// A ref and a share: what a pending [`Promise`] consists of.
@@ -54,7 +53,8 @@ impl<T> Handle<T> {
     pub(crate) fn takeable_root(&self) -> Option<Raw> {
         let root = self.root();
         // SAFETY: a handle's root starts with a `Body<T>`.
-        (!root.is_pending() && (root.shares.get() == 1 || unsafe { shared_takeable::<T>(root) })).then_some(root)
+        (!root.is_pending() && (root.shares.get() == 1 || unsafe { shared_takeable::<T>(root) }))
+            .then_some(root)
     }
 
     /// The value, once resolved.
@@ -147,7 +147,9 @@ pub(crate) unsafe fn take<T>(root: Raw) -> Result<T, Error> {
                 // SAFETY: the cell is alive and starts with a `Body<T>`.
                 Ok(value) => match unsafe { (*root.as_ptr::<Body<T>>()).clone.get() } {
                     Some(clone) => Ok(clone(value)),
-                    None => Err(Error::msg("the value of a promise was taken while a callback was looking at it")),
+                    None => {
+                        Err(Error::msg("the value of a promise was taken while a callback was looking at it"))
+                    }
                 },
             };
         }
@@ -266,7 +268,7 @@ fn plain_vtable<T>() -> &'static VTable {
             dealloc: dealloc_as::<Body<T>>,
             reject: reject::<T>,
             expire: expire::<T>,
-            visit: visit_nothing as unsafe fn(Raw, &mut Walk),
+            visit: visit_nothing,
             detach: detach_nothing,
             abort: abort_nothing,
         }
@@ -290,7 +292,8 @@ pub(crate) unsafe fn expire<T>(root: Raw) {
         Ok(value) => drop(value),
         // A promise that nobody holds may well be abandoned; whatever else goes wrong is told.
         Err(error) => {
-            if !silent && !(error.is_abandoned() && root.has(super::cell::UNHELD)) {
+            let nobody_cares = silent || (error.is_abandoned() && root.has(UNHELD));
+            if !nobody_cares {
                 unhandled::report_unseen(&error);
             }
         }

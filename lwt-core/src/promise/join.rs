@@ -10,11 +10,11 @@ use crate::origin::Origin;
 use crate::{Error, memory};
 
 use super::Promise;
-use super::cancel::Walk;
+use super::cancel::Visitor;
 use super::cascade::When;
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire};
-use super::members::{Member, Parent};
+use super::members::{Member, Members, Parent};
 
 /// What is waited for: a list or a tuple of members.
 pub(crate) trait Group: Sized + 'static {
@@ -103,9 +103,9 @@ fn group_of<G: Group>(cell: Raw) -> *const G {
     cell.as_ptr::<u8>().wrapping_add(offset_of!(Join<G>, group)).cast()
 }
 
-unsafe fn visit<G: Group>(cell: Raw, walk: &mut Walk) {
+unsafe fn visit<G: Group>(cell: Raw, visitor: &mut dyn Visitor) {
     // SAFETY: the cell is a `Join<G>`, alive.
-    walk.push(unsafe { &*group_of::<G>(cell) }.roots().into_iter());
+    visitor.waits_on(&mut unsafe { &*group_of::<G>(cell) }.roots().into_iter());
 }
 
 unsafe fn detach<G: Group>(cell: Raw) {
@@ -143,7 +143,7 @@ fn collect_one<T>(member: &Member<T>, error: &mut Option<Error>) -> Option<T> {
 }
 
 /// A list whose values are collected.
-struct All<T>(Box<[Member<T>]>);
+struct All<T>(Members<T>);
 
 impl<T: 'static> Group for All<T> {
     type Promises = Vec<Promise<T>>;
@@ -154,26 +154,27 @@ impl<T: 'static> Group for All<T> {
     }
 
     fn members(promises: Vec<Promise<T>>) -> Self {
-        All(promises.into_iter().map(Member::new::<Join<Self>>).collect())
+        All(Members::new::<Join<Self>>(promises))
     }
 
     unsafe fn link(this: *const Self, cell: Raw) -> (usize, Option<Error>) {
         // SAFETY: alive, by the caller.
         let members = unsafe { &*this };
         let (mut pending, mut error) = (0, None);
-        for member in &members.0 {
+        for member in members.0.pointers() {
             // SAFETY: by the caller.
             if unsafe { Member::link(member, cell) } {
                 pending += 1;
             } else if error.is_none() {
-                error = member.error();
+                // SAFETY: alive, by the caller.
+                error = unsafe { &*member }.error();
             }
         }
         (pending, error)
     }
 
     fn unlink(&self) {
-        self.0.iter().for_each(Member::unlink);
+        self.0.unlink();
         self.0.iter().for_each(|member| drop(member.take()));
     }
 
@@ -184,7 +185,7 @@ impl<T: 'static> Group for All<T> {
     fn collect(&self) -> Result<Vec<T>, Error> {
         let mut error = None;
         let mut values = Vec::with_capacity(self.0.len());
-        for member in &self.0 {
+        for member in self.0.iter() {
             values.extend(collect_one(member, &mut error));
         }
         error.map_or(Ok(values), Err)
@@ -206,15 +207,17 @@ macro_rules! tuple_group {
             }
 
             unsafe fn link(this: *const Self, cell: Raw) -> (usize, Option<Error>) {
-                // SAFETY: alive, by the caller.
-                let members = unsafe { &*this };
                 let (mut pending, mut error) = (0, None);
                 $(
+                    // From the block's pointer, not through a reference to the tuple.
+                    // SAFETY: alive, by the caller.
+                    let member = unsafe { &raw const (*this).$i };
                     // SAFETY: by the caller.
-                    if unsafe { Member::link(&members.$i, cell) } {
+                    if unsafe { Member::link(member, cell) } {
                         pending += 1;
                     } else if error.is_none() {
-                        error = members.$i.error();
+                        // SAFETY: alive, by the caller.
+                        error = unsafe { &*member }.error();
                     }
                 )+
                 (pending, error)

@@ -2,12 +2,13 @@
 //!
 //! 1. A member does not move while its node is linked, and is unlinked before its memory goes.
 //! 2. Unlinking a member leaves nothing behind on its promise, in O(1).
-//! 3. The combinator's cell is alive while a member is linked: it is detached when its last share goes, and freed after that.
+//! 3. Members are reached through raw pointers, so that a list may lead back to them: several lie in a [`Members`], not in a `Box`.
+//! 4. The combinator's cell is alive while a member is linked: it is detached when its last share goes, and freed after that.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-use crate::Error;
+use crate::{Error, memory};
 
 use super::cell::{Header, Node, NodeKind, NodeVTable, Raw, Ref};
 use super::{Promise, Repr};
@@ -30,14 +31,19 @@ pub(crate) struct Member<T> {
 
 impl<T> Member<T> {
     pub(crate) fn new<P: Parent<T>>(promise: Promise<T>) -> Member<T> {
-        let vtable = const { &NodeVTable { kind: NodeKind::Holding, run: run::<T, P>, drop: run_abandoned::<T> } };
-        Member { node: Node::new(vtable), parent: Cell::new(std::ptr::null()), promise: Cell::new(promise.repr) }
+        let vtable =
+            const { &NodeVTable { kind: NodeKind::Holding, run: run::<T, P>, drop: run_abandoned::<T> } };
+        Member {
+            node: Node::new(vtable),
+            parent: Cell::new(std::ptr::null()),
+            promise: Cell::new(promise.repr),
+        }
     }
 
     /// Hangs the node into the list of the promise, if that is pending. Whether it was.
     ///
     /// # Safety
-    /// Rules 1 and 3 hold from now on; `member` was made for the kind of `parent`.
+    /// Rules 1 and 4 hold from now on; `member` was made for the kind of `parent`.
     pub(crate) unsafe fn link(member: *const Member<T>, parent: Raw) -> bool {
         // SAFETY: the member is alive, by the caller.
         let this = unsafe { &*member };
@@ -75,11 +81,56 @@ impl<T> Member<T> {
     }
 }
 
+/// A list of members in one block.
+pub(crate) struct Members<T> {
+    members: NonNull<[Member<T>]>,
+}
+
+impl<T> Members<T> {
+    pub(crate) fn new<P: Parent<T>>(promises: Vec<Promise<T>>) -> Members<T> {
+        Members { members: memory::boxed_slice(promises.into_iter().map(Member::new::<P>).collect()) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = *const Member<T>> {
+        let first = self.members.cast::<Member<T>>();
+        // SAFETY: within the block.
+        (0..self.members.len()).map(move |place| unsafe { first.add(place).as_ptr().cast_const() })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member<T>> {
+        // SAFETY: the members live as long as `self`.
+        self.pointers().map(|member| unsafe { &*member })
+    }
+
+    /// Takes all out of their promises' lists.
+    pub(crate) fn unlink(&self) {
+        self.iter().for_each(Member::unlink);
+    }
+}
+
+impl<T> Default for Members<T> {
+    fn default() -> Members<T> {
+        Members { members: NonNull::slice_from_raw_parts(NonNull::dangling(), 0) }
+    }
+}
+
+impl<T> Drop for Members<T> {
+    fn drop(&mut self) {
+        self.unlink();
+        // SAFETY: the block is ours, and no list leads to it any more.
+        unsafe { memory::drop_slice(self.members) };
+    }
+}
+
 /// # Safety
 /// `node` is that of a linked `Member<T>` whose parent is a `P`.
 unsafe fn run<T, P: Parent<T>>(node: *const Node, _: Raw) {
     let member = node.cast::<Member<T>>();
-    // SAFETY: the member is alive, and so is its parent: rule 3.
+    // SAFETY: the member is alive, and so is its parent: rule 4.
     if let Some(parent) = unsafe { parent_of(member) } {
         // SAFETY: by the caller.
         unsafe { P::resolved(*parent, member) };
@@ -97,7 +148,7 @@ unsafe fn run_abandoned<T>(_: *const Node) {}
 unsafe fn parent_of<T>(member: *const Member<T>) -> Option<Ref> {
     // SAFETY: by the caller.
     let parent = NonNull::new(unsafe { (*member).parent.get() }.cast_mut())?;
-    // SAFETY: rule 3.
+    // SAFETY: rule 4.
     Some(unsafe { Raw::new(parent) }.retain())
 }
 

@@ -218,7 +218,9 @@ impl<T> Promise<T> {
 
     /// Has the source behind this promise drop what it runs: see [`crate::task::abort`].
     pub(crate) fn abort_source(&self, error: Error) -> bool {
-        let Some(root) = self.root().filter(|root| root.is_pending() && root.route.get() == cell::Route::Source) else {
+        let Some(root) =
+            self.root().filter(|root| root.is_pending() && root.route.get() == cell::Route::Source)
+        else {
             return false;
         };
         let Some(source) = root.linked() else { return false };

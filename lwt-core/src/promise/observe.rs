@@ -2,9 +2,9 @@
 
 use std::ptr::NonNull;
 
+use crate::Error;
 use crate::memory;
 use crate::storage::Storage;
-use crate::Error;
 
 use super::cascade::guarded;
 use super::cell::{CANCELED, HAS_EARLY, Node, NodeKind, NodeVTable, Raw, peek};
@@ -90,8 +90,9 @@ pub(crate) fn on_cancel<F: FnOnce() + 'static>(root: Raw, f: F) {
 
 pub(crate) fn on_unwanted<F: FnOnce() + 'static>(root: Raw, f: F) {
     if root.is_pending() && root.shares.get() > 0 {
-        let vtable =
-            const { &NodeVTable { kind: NodeKind::OnUnwanted, run: run_early::<F>, drop: drop_watcher::<F> } };
+        let vtable = const {
+            &NodeVTable { kind: NodeKind::OnUnwanted, run: run_early::<F>, drop: drop_watcher::<F> }
+        };
         early(root, vtable, f);
     } else if root.is_pending() || root.has(CANCELED) {
         guarded(f);

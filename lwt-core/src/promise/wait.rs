@@ -60,14 +60,15 @@ unsafe fn woken(node: *const Node, _: Raw) {
 unsafe fn woken_by_drop(_: *const Node) {}
 
 impl WaitNode {
-    /// The node behind a task's list of awaits.
+    /// The node behind a member of a task's list of awaits: the root of the promise, if the task is still to be woken by it.
     ///
     /// # Safety
     /// `links` are the `in_task` of a live node.
-    pub(crate) unsafe fn root_of(links: *const Links) -> Raw {
+    pub(crate) unsafe fn awaited(links: *const Links) -> Option<Raw> {
         let wait = links.wrapping_byte_sub(offset_of!(WaitNode, in_task)).cast::<WaitNode>();
         // SAFETY: by the caller.
-        unsafe { (*wait).cell.get().root() }
+        let wait = unsafe { &*wait };
+        wait.node.links.is_linked().then(|| wait.cell.get().root())
     }
 }
 

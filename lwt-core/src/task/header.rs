@@ -12,7 +12,8 @@
 //!
 //! 1. From spawn to done the task owns a ref on its cell, and it is in the thread's list of live tasks whenever it was suspended once.
 //! 2. The future is polled by one caller at a time (`RUNNING`), on its home thread, and dropped there, before the promise resolves.
-//! 3. `QUEUED` is set while the task is in the run queue, which owns a ref. A wake of a running task queues it again.
+//! 3. `QUEUED` is set while the task is in the run queue, which owns a ref. A wake of a running task queues it again; if its turn comes
+//!    before its poll is over, because the task itself runs the queue, it is queued after the poll.
 //! 4. A cancel that meets a task which is running or queued is noted (`CANCEL`). It is offered to each promise that the task awaits, until one takes it; if the
 //!    task then waits on foreign futures only, it is aborted.
 //! 5. Other threads touch `remote` and nothing else, and only while the task is being polled (`waker.rs`).
@@ -30,17 +31,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
 use std::task::{Context, Poll, Waker};
 
+use crate::inbox::{self, Inbox};
 use crate::list::{Links, List};
 use crate::origin::Origin;
 use crate::promise::Promise;
-use crate::promise::cancel::Walk;
+use crate::promise::cancel::Visitor;
 use crate::promise::cascade::{self, When, guarded};
-use crate::promise::cell::{Body, Header, Raw, Ref, Route, VTable, detach_nothing, reject};
+use crate::promise::cell::{Body, Header, Raw, Ref, Route, VISITED, VTable, detach_nothing, reject};
 use crate::promise::handle::{Handle, Owner, dealloc_as, enlist, expire};
 use crate::promise::resolver::fresh;
 use crate::promise::wait::WaitNode;
 use crate::storage::Storage;
-use crate::inbox::{self, Inbox};
 use crate::{Error, memory};
 
 use super::queue;
@@ -55,6 +56,8 @@ const CANCEL: u8 = 8;
 const ABORT: u8 = 16;
 /// A node lies in the slot.
 const SLOT_USED: u8 = 32;
+/// Its turn came while it was running: to be queued again.
+const WOKEN: u8 = 64;
 
 pub(crate) struct Task {
     cell: Raw,
@@ -138,8 +141,10 @@ impl TaskRef {
     pub(super) fn run(&self) {
         let task = self.task();
         task.clear(QUEUED);
-        if !task.has(DONE) {
-            // SAFETY: the task is alive, not done, and not running: it is run from the queue only.
+        if task.has(RUNNING) {
+            task.set(WOKEN); // somebody runs the queue inside this very task
+        } else if !task.has(DONE) {
+            // SAFETY: the task is alive, not done, and not running.
             unsafe { (task.advance)(self.task.as_ptr()) };
         }
     }
@@ -166,7 +171,7 @@ pub(super) unsafe fn wake(task: *const Task) {
 /// `task` is being polled.
 pub(super) unsafe fn inbox_of(task: *const Task) -> Arc<Inbox> {
     // SAFETY: the field was written before the task was shared.
-    let home = unsafe { *(&raw const (*task).home) };
+    let home = unsafe { (*task).home };
     // SAFETY: the home thread keeps a count while it polls.
     unsafe { Arc::increment_strong_count(home) };
     // SAFETY: the count just made.
@@ -258,16 +263,16 @@ impl Task {
         self.flags.set(self.flags.get() & !flag);
     }
 
-    /// The promises that the task awaits and that are pending.
+    /// The promises that will still wake the task.
     fn awaited(&self) -> impl Iterator<Item = Raw> {
         let mut at = self.waits.front();
         std::iter::from_fn(move || {
             let links = at?;
             at = self.waits.after(links);
-            // SAFETY: the members of the list are live nodes.
-            Some(unsafe { WaitNode::root_of(links) })
+            Some(links)
         })
-        .filter(|root| root.is_pending())
+        // SAFETY: the members of the list are live nodes.
+        .filter_map(|links| unsafe { WaitNode::awaited(links) })
     }
 }
 
@@ -319,7 +324,9 @@ unsafe fn poll<T, E: Into<Error>, F: Future<Output = Result<T, E>>>(task: *const
     // SAFETY: the waker is not dropped, and borrowed during this poll only.
     let waker = unsafe { waker::local(task) };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        future.poll(&mut Context::from_waker(&waker)).map(|result| result.map_err(|error| fresh(error.into())))
+        future
+            .poll(&mut Context::from_waker(&waker))
+            .map(|result| result.map_err(|error| fresh(error.into())))
     }));
     drop(polling);
     drop(installed);
@@ -354,6 +361,11 @@ unsafe fn advance<T, E: Into<Error>, F: Future<Output = Result<T, E>>>(task: *co
 unsafe fn after_pending(task: *const Task) {
     // SAFETY: by the caller.
     let this = unsafe { &*task };
+    if this.has(WOKEN) {
+        this.clear(WOKEN);
+        // SAFETY: by the caller.
+        unsafe { wake(task) };
+    }
     let foreign_only = || !this.has(QUEUED) && this.awaited().next().is_none();
     if this.has(ABORT) || (this.has(CANCEL) && foreign_only()) {
         // SAFETY: by the caller; it is not running.
@@ -398,15 +410,20 @@ unsafe fn drop_future<T, E, F>(task: *const Task) {
 }
 
 /// [`VTable::visit`]: the cancel goes on to what the task awaits.
-unsafe fn visit<T, E, F>(cell: Raw, walk: &mut Walk) {
+unsafe fn visit<T, E, F>(cell: Raw, visitor: &mut dyn Visitor) {
     // SAFETY: the cell is a `TaskCell<T, E, F>`, alive.
     let task = unsafe { &(*cell.as_ptr::<TaskCell<T, E, F>>()).task };
-    if task.has(DONE) {
-    } else if task.has(RUNNING | QUEUED) {
-        task.set(CANCEL);
-        walk.noted = true;
-    } else if !walk.push(task.awaited()) {
-        walk.abort(cell);
+    // A promise that is resolved, but has not run its callbacks yet, is as good as a wake; unless it is this very walk that has
+    // resolved it, which is as good as a delivery.
+    let is_woken = || task.awaited().any(|root| !root.is_pending() && !root.has(VISITED));
+    if task.has(RUNNING | QUEUED | WOKEN) || is_woken() {
+        if visitor.notes() {
+            task.set(CANCEL);
+        }
+    } else if task.awaited().next().is_some() {
+        visitor.waits_on(&mut task.awaited());
+    } else {
+        visitor.drops(cell);
     }
 }
 
@@ -489,6 +506,8 @@ where
     // SAFETY: the block starts with a header and has refs.
     let cell = unsafe { Raw::new(block) };
     enlist(cell);
+    #[cfg(feature = "registry")]
+    crate::registry::is_future(cell);
     cell.set_link(Some(cell));
     let task = task_of::<T, E, F>(cell);
     // SAFETY: the ref and the share of the promise.

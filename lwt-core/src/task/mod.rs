@@ -10,9 +10,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::Error;
 use crate::origin::Origin;
 use crate::promise::Promise;
-use crate::Error;
 
 use header::Current;
 

@@ -29,7 +29,8 @@ pub(crate) struct Remote {
 }
 
 static LOCAL: RawWakerVTable = RawWakerVTable::new(local_clone, local_wake, local_wake, |_| ());
-static REMOTE: RawWakerVTable = RawWakerVTable::new(remote_clone, remote_wake, remote_wake_by_ref, remote_drop);
+static REMOTE: RawWakerVTable =
+    RawWakerVTable::new(remote_clone, remote_wake, remote_wake_by_ref, remote_drop);
 
 /// The waker for a poll of `task`.
 ///
@@ -52,7 +53,7 @@ pub(super) fn is_local(waker: &Waker, task: *const Task) -> bool {
 /// `task` is being polled.
 unsafe fn remote_of(task: *const Task) -> Arc<Remote> {
     // SAFETY: the task is alive; `remote` may be used on any thread.
-    let slot = unsafe { &*(&raw const (*task).remote) };
+    let slot = unsafe { &(*task).remote };
     let mut remote = slot.load(Ordering::Acquire);
     if remote.is_null() {
         let made = Arc::new(Remote {

@@ -1,0 +1,148 @@
+//! The registry of pending promises (feature `registry`): what hangs, and on what.
+//!
+//! Every cell is in a list of its thread from its making until it is freed. [`pending`] walks the list and describes those that are pending: where each was
+//! made, and what it waits on. Without the feature nothing of this exists.
+//!
+//! ```
+//! use lwt_core::{registry, wait};
+//! let (p, r) = wait::<()>();
+//! let mapped = p.map(|()| 1);
+//! let all = registry::pending();
+//! assert_eq!(all.len(), 2);
+//! assert_eq!(all[1].waits_on, [all[0].id]);
+//! r.wakeup(());
+//! assert!(registry::pending().is_empty());
+//! # drop(mapped);
+//! ```
+
+use std::cell::Cell;
+use std::fmt;
+use std::mem::{ManuallyDrop, offset_of};
+use std::panic::Location;
+use std::ptr::NonNull;
+
+use crate::list::{Links, List};
+use crate::origin::Origin;
+use crate::promise::cell::{Header, Raw, Route};
+
+/// A pending promise, as [`pending`] saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Names the promise within its thread and as long as it lives.
+    pub id: u64,
+    /// What resolves it.
+    pub kind: Kind,
+    /// The line that made it.
+    pub origin: &'static Location<'static>,
+    /// The promises that it waits on now. A task that waits on foreign futures only has none.
+    pub waits_on: Vec<u64>,
+}
+
+/// What resolves a pending promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A resolver, and no cancel: `wait`.
+    Wait,
+    /// A resolver, or a cancel: `task`, `pause`, `sleep`, I/O.
+    Task,
+    /// A callback on another promise: `bind` and the like.
+    Callback,
+    /// A future: `spawn`.
+    Future,
+    /// Several promises: `join`, `choose` and the like, or a copy of one.
+    Combinator,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} {:?} made at {}", self.id, self.kind, self.origin)?;
+        for (place, id) in self.waits_on.iter().enumerate() {
+            write!(f, "{}#{id}", if place == 0 { ", waits on " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// The part of a cell that is in the list.
+pub(crate) struct Record {
+    links: Links,
+    id: Cell<u64>,
+    line: &'static Location<'static>,
+    future: Cell<bool>,
+}
+
+impl Record {
+    pub(crate) fn new(origin: Origin) -> Record {
+        Record { links: Links::new(), id: Cell::new(0), line: origin.line, future: Cell::new(false) }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.links.unlink();
+    }
+}
+
+struct Cells {
+    list: List,
+    made: Cell<u64>,
+}
+
+thread_local! {
+    static CELLS: ManuallyDrop<Cells> =
+        const { ManuallyDrop::new(Cells { list: List::new(), made: Cell::new(0) }) };
+}
+
+/// Adds a fresh cell to the list.
+pub(crate) fn enlist(cell: Raw) {
+    CELLS.with(|cells| {
+        cells.made.set(cells.made.get() + 1);
+        cell.record.id.set(cells.made.get());
+        let links = cell.as_ptr::<u8>().wrapping_add(offset_of!(Header, record)).cast::<Record>();
+        // SAFETY: the record is alive and stays where it is until its drop unlinks it.
+        unsafe { cells.list.push_back(&raw const (*links).links) };
+    });
+}
+
+/// Notes that a cell is that of a future.
+pub(crate) fn is_future(cell: Raw) {
+    cell.record.future.set(true);
+}
+
+fn cells() -> Vec<Raw> {
+    CELLS.with(|cells| {
+        let mut found = Vec::new();
+        let mut at = cells.list.front();
+        while let Some(links) = at {
+            at = cells.list.after(links);
+            let offset = offset_of!(Header, record) + offset_of!(Record, links);
+            let header = links.wrapping_byte_sub(offset).cast::<Header>().cast_mut();
+            // SAFETY: a cell is in the list until its record is dropped, so it is alive.
+            found.extend(NonNull::new(header).map(|header| unsafe { Raw::new(header) }));
+        }
+        found
+    })
+}
+
+fn entry(cell: Raw) -> Entry {
+    let kind = match cell.route.get() {
+        Route::Fixed => Kind::Wait,
+        Route::Leaf => Kind::Task,
+        Route::Via => Kind::Callback,
+        Route::Source if cell.linked().is_some_and(|source| source.record.future.get()) => Kind::Future,
+        Route::Source => Kind::Combinator,
+    };
+    let waits_on = crate::promise::cancel::waits_on(cell).iter().map(|on| on.record.id.get()).collect();
+    Entry { id: cell.record.id.get(), kind, origin: cell.record.line, waits_on }
+}
+
+/// All pending promises of this thread, oldest first.
+pub fn pending() -> Vec<Entry> {
+    cells().into_iter().filter(|cell| cell.is_pending()).map(entry).collect()
+}
+
+/// One cell in a few words, for `Debug`.
+pub(crate) fn describe(cell: Raw) -> Entry {
+    entry(cell)
+}
