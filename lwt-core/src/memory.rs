@@ -4,7 +4,8 @@
 //! store where `malloc` and `free` cost some five times as much. Rules:
 //!
 //! 1. A block is used and freed on the thread that allocated it: what lies in one is never `Send`.
-//! 2. A class is a multiple of [`GRAIN`] bytes; larger or stricter aligned layouts go to the allocator as they are.
+//! 2. A class is a multiple of [`GRAIN`] bytes and 8 more, which is what allocators with a word of their own per block make of
+//!    it anyway; larger or stricter aligned layouts go to the allocator as they are.
 //! 3. A class keeps at most [`KEPT_BYTES`]; what comes back beyond that is given back to the allocator.
 //! 4. The thread-local has no destructor, so that promises work to the very end of a thread. What it keeps
 //!    is given back by [`release_cached`], which the end of a runtime calls.
@@ -15,6 +16,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 const GRAIN: usize = 16;
+const EXTRA: usize = 8;
 const CLASSES: usize = 32;
 const KEPT_BYTES: usize = 256 * 1024;
 
@@ -35,12 +37,12 @@ thread_local! {
 
 /// The class of a type's layout, or `None` where the allocator serves it directly.
 const fn class_of(layout: Layout) -> Option<usize> {
-    let class = layout.size().div_ceil(GRAIN);
-    if cfg!(miri) || layout.align() > GRAIN || class >= CLASSES || class == 0 { None } else { Some(class) }
+    let class = (layout.size() + EXTRA - 1) / GRAIN;
+    if cfg!(miri) || layout.align() > GRAIN || class >= CLASSES { None } else { Some(class) }
 }
 
 const fn class_layout(class: usize) -> Layout {
-    match Layout::from_size_align(class * GRAIN, GRAIN) {
+    match Layout::from_size_align(class * GRAIN + EXTRA, GRAIN) {
         Ok(layout) => layout,
         Err(_) => panic!("a class is small"),
     }
@@ -68,19 +70,15 @@ pub(crate) fn boxed_with<V>(value: impl FnOnce(NonNull<V>) -> V) -> NonNull<V> {
     block
 }
 
-/// Moves `values` into one block.
-pub(crate) fn boxed_slice<V>(values: Vec<V>) -> NonNull<[V]> {
+/// An unused block for `count` values; dangling for none.
+pub(crate) fn array<V>(count: usize) -> NonNull<V> {
     const { assert!(size_of::<V>() > 0) };
-    let count = values.len();
-    if count == 0 {
-        return NonNull::slice_from_raw_parts(NonNull::dangling(), 0);
-    }
-    let first = block(Layout::for_value(&values[..])).cast::<V>();
-    for (place, value) in values.into_iter().enumerate() {
-        // SAFETY: the block has room for `count` values.
-        unsafe { first.as_ptr().add(place).write(value) };
-    }
-    NonNull::slice_from_raw_parts(first, count)
+    if count == 0 { NonNull::dangling() } else { block(array_layout::<V>(count)).cast() }
+}
+
+fn array_layout<V>(count: usize) -> Layout {
+    // As `Vec` does: so much memory cannot be had.
+    Layout::array::<V>(count).unwrap_or_else(|_| panic!("capacity overflow"))
 }
 
 /// An unused block.
@@ -107,20 +105,15 @@ pub(crate) unsafe fn free<V>(block: NonNull<V>) {
     unsafe { free_block(block.cast(), const { Layout::new::<V>() }) };
 }
 
-/// Drops the values of a slice and frees its block.
+/// Frees a block without dropping what lies in it.
 ///
 /// # Safety
-/// `slice` came from [`boxed_slice`] on this thread, and nothing uses it any more.
-pub(crate) unsafe fn drop_slice<V>(slice: NonNull<[V]>) {
-    if slice.is_empty() {
-        return;
+/// `block` came from [`array`] with the same `V` and `count` on this thread, and nothing uses it any more.
+pub(crate) unsafe fn free_array<V>(block: NonNull<V>, count: usize) {
+    if count > 0 {
+        // SAFETY: by the caller.
+        unsafe { free_block(block.cast(), array_layout::<V>(count)) };
     }
-    // SAFETY: by the caller.
-    let layout = Layout::for_value(unsafe { slice.as_ref() });
-    // SAFETY: by the caller.
-    unsafe { ptr::drop_in_place(slice.as_ptr()) };
-    // SAFETY: by the caller.
-    unsafe { free_block(slice.cast(), layout) };
 }
 
 /// # Safety
@@ -133,7 +126,7 @@ unsafe fn free_block(block: NonNull<u8>, layout: Layout) {
     };
     FREE.with(|classes| {
         let list = &classes[class];
-        if list.kept.get() as usize >= KEPT_BYTES / (class * GRAIN) {
+        if list.kept.get() as usize >= KEPT_BYTES / class_layout(class).size() {
             // SAFETY: blocks of a class come from the allocator with the class's layout.
             return unsafe { dealloc(block.as_ptr(), class_layout(class)) };
         }

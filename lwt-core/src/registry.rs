@@ -126,7 +126,7 @@ fn cells() -> Vec<Raw> {
 }
 
 fn entry(cell: Raw) -> Entry {
-    let kind = match cell.route.get() {
+    let kind = match cell.route() {
         Route::Fixed => Kind::Wait,
         Route::Leaf => Kind::Task,
         Route::Via => Kind::Callback,

@@ -74,7 +74,7 @@ impl Walk {
         }
         cell.set(VISITED);
         self.visited.push(cell);
-        match cell.route.get() {
+        match cell.route() {
             Route::Fixed => {}
             Route::Leaf => self.takes(cell),
             Route::Via => self.stack.extend(cell.linked()),
@@ -94,10 +94,10 @@ impl Walk {
 #[track_caller]
 pub(crate) fn cancel(cell: Raw) -> bool {
     let cell = cell.root();
-    if !cell.is_pending() || cell.route.get() == Route::Fixed {
+    if !cell.is_pending() || cell.route() == Route::Fixed {
         return false;
     }
-    if cell.route.get() == Route::Leaf {
+    if cell.route() == Route::Leaf {
         let _alive = cell.retain();
         // SAFETY: a pending root, and its own vtable.
         unsafe { (cell.vtable.reject)(cell, Error::canceled()) };
@@ -146,7 +146,7 @@ pub(crate) fn waits_on(cell: Raw) -> Vec<Raw> {
         }
     }
     let mut listing = Listing(Vec::new());
-    match (cell.route.get(), cell.linked()) {
+    match (cell.route(), cell.linked()) {
         (Route::Via, Some(on)) => listing.0.push(on),
         // SAFETY: `link` of a root with the route Source names a source.
         (Route::Source, Some(source)) => unsafe { (source.vtable.visit)(source, &mut listing) },

@@ -66,8 +66,8 @@ pub(crate) fn complete(root: Raw, when: When) {
     if !root.link.get().is_null() {
         let_go(root);
     }
-    root.route.set(Route::Fixed);
-    if root.shares.get() == 0 {
+    root.set_route(Route::Fixed);
+    if root.shares() == 0 {
         root.set(UNHELD);
         guarded(|| teardown::expire(root));
     }
@@ -80,7 +80,7 @@ pub(crate) fn complete(root: Raw, when: When) {
 fn let_go(root: Raw) {
     let source = root.linked();
     let alive = root.take_link();
-    if root.route.get() == Route::Source
+    if root.route() == Route::Source
         && let Some(source) = source
     {
         // SAFETY: `link` of a root with the route Source names a source, kept alive by `alive` or by the root's owner.
@@ -187,7 +187,7 @@ fn run_callbacks(root: Raw) {
 fn run_node(node: *const Node, root: Raw) {
     // SAFETY: a node that was in the list is alive until it is run or dropped, and it is out of the list now.
     unsafe {
-        let vtable = (*node).vtable;
+        let vtable = (*node).vtable.get();
         match vtable.kind {
             NodeKind::Taking | NodeKind::Holding | NodeKind::Looking => (vtable.run)(node, root),
             NodeKind::OnCancel | NodeKind::OnUnwanted => (vtable.drop)(node),
@@ -205,7 +205,7 @@ pub(crate) fn run_early(root: Raw) {
     while let Some(links) = at {
         at = root.callbacks.after(links);
         // SAFETY: a member of the list is a live node.
-        let kind = unsafe { (*links.cast::<Node>()).vtable.kind };
+        let kind = unsafe { (*links.cast::<Node>()).vtable.get().kind };
         match kind {
             NodeKind::OnCancel if pending => left = true,
             NodeKind::OnCancel | NodeKind::OnUnwanted => {
@@ -223,7 +223,7 @@ pub(crate) fn run_early(root: Raw) {
     while let Some(links) = early.pop_front() {
         let node = links.cast::<Node>();
         // SAFETY: the node is alive and unlinked.
-        guarded(|| unsafe { ((*node).vtable.run)(node, root) });
+        guarded(|| unsafe { ((*node).vtable.get().run)(node, root) });
     }
 }
 
@@ -233,7 +233,7 @@ pub(crate) fn run_looking(root: Raw) {
     while let Some(links) = at {
         let node = links.cast::<Node>();
         // SAFETY: a member of the list is a live node.
-        if unsafe { (*node).vtable.kind } == NodeKind::Looking {
+        if unsafe { (*node).vtable.get().kind } == NodeKind::Looking {
             // SAFETY: as above.
             unsafe { (*links).unlink() };
             guarded(|| run_node(node, root));
@@ -249,14 +249,14 @@ pub(crate) fn drop_callbacks(cell: Raw) {
     while let Some(links) = cell.callbacks.pop_front() {
         let node = links.cast::<Node>();
         // SAFETY: a node that was in the list is alive until it is run or dropped.
-        let vtable = unsafe { (*node).vtable };
+        let vtable = unsafe { (*node).vtable.get() };
         if matches!(vtable.kind, NodeKind::Taking | NodeKind::Looking) {
-            cell.shares.set(cell.shares.get() - 1);
+            cell.drop_share();
         }
         // SAFETY: as above, and it is out of the list.
         guarded(|| unsafe { (vtable.drop)(node) });
     }
-    if !cell.is_pending() && cell.shares.get() == 0 {
+    if !cell.is_pending() && cell.shares() == 0 {
         guarded(|| teardown::expire(cell));
     }
 }

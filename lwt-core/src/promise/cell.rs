@@ -36,41 +36,7 @@ use crate::origin::Origin;
 
 use super::cancel::Visitor;
 use super::teardown;
-
-/// The state of a cell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Phase {
-    Pending,
-    Fulfilled,
-    Rejected,
-    Forwarded,
-}
-
-/// Where a cancel that reaches a pending cell goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Route {
-    /// Nowhere.
-    Fixed,
-    /// It rejects this cell.
-    Leaf,
-    /// To the cell that `link` names.
-    Via,
-    /// To wherever `link`'s cell (which may be this one) says by its [`VTable::visit`].
-    Source,
-}
-
-/// A callback wants to run before the ordinary ones (`on_cancel`, `on_unwanted`).
-pub(crate) const HAS_EARLY: u8 = 1;
-/// The value slot is filled.
-pub(crate) const HAS_VALUE: u8 = 2;
-/// The current cancel walk was here.
-pub(crate) const VISITED: u8 = 4;
-/// A rejection without shares is not told to the hook.
-pub(crate) const SILENT: u8 = 8;
-/// The rejection is a cancel.
-pub(crate) const CANCELED: u8 = 16;
-/// Nobody had a share when it was resolved.
-pub(crate) const UNHELD: u8 = 32;
+pub(crate) use super::word::{CANCELED, HAS_EARLY, HAS_VALUE, Phase, Route, SILENT, UNHELD, VISITED, Word};
 
 /// What depends on the type of a cell.
 pub(crate) struct VTable {
@@ -94,13 +60,9 @@ pub(crate) unsafe fn abort_nothing(_: Raw, _: Error) -> bool {
     false
 }
 
-/// The part of a cell that does not depend on its type.
+/// The part of a cell that does not depend on its type. It is the cell's [`Word`] to whoever asks for counts and state.
 pub(crate) struct Header {
-    refs: Cell<u32>,
-    pub(crate) shares: Cell<u32>,
-    pub(crate) phase: Cell<Phase>,
-    pub(crate) route: Cell<Route>,
-    pub(crate) flags: Cell<u8>,
+    word: Word,
     pub(crate) vtable: &'static VTable,
     pub(crate) callbacks: List,
     pub(crate) link: Cell<*const Header>,
@@ -118,11 +80,7 @@ impl Header {
     ) -> Header {
         let _ = origin;
         Header {
-            refs: Cell::new(refs),
-            shares: Cell::new(shares),
-            phase: Cell::new(Phase::Pending),
-            route: Cell::new(route),
-            flags: Cell::new(0),
+            word: Word::new(refs, shares, route),
             vtable,
             callbacks: List::new(),
             link: Cell::new(ptr::null()),
@@ -131,39 +89,18 @@ impl Header {
         }
     }
 
-    pub(crate) fn refs(&self) -> u32 {
-        self.refs.get()
-    }
-
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
-        self.phase.get() == Phase::Pending
+        self.phase() == Phase::Pending
     }
+}
+
+impl Deref for Header {
+    type Target = Word;
 
     #[inline]
-    pub(crate) fn has(&self, flag: u8) -> bool {
-        self.flags.get() & flag != 0
-    }
-
-    #[inline]
-    pub(crate) fn set(&self, flag: u8) {
-        self.flags.set(self.flags.get() | flag);
-    }
-
-    #[inline]
-    pub(crate) fn clear(&self, flag: u8) {
-        self.flags.set(self.flags.get() & !flag);
-    }
-
-    /// Counts one more share.
-    #[inline]
-    pub(crate) fn add_share(&self) {
-        self.add_shares(1);
-    }
-
-    pub(crate) fn add_shares(&self, more: u32) {
-        // Only leaking handles gets there, and going on would free a value in use.
-        self.shares.set(self.shares.get().checked_add(more).unwrap_or_else(|| abort()));
+    fn deref(&self) -> &Word {
+        &self.word
     }
 }
 
@@ -227,19 +164,19 @@ impl Raw {
     /// Counts one more ref and gives it to the caller.
     #[inline]
     pub(crate) fn retain(self) -> Ref {
-        self.refs.set(self.refs.get().checked_add(1).unwrap_or_else(|| abort()));
+        self.add_ref();
         Ref(self)
     }
 
     /// The cell whose state is this cell's state: itself unless it is forwarded.
     #[inline]
     pub(crate) fn root(self) -> Raw {
-        if self.phase.get() == Phase::Forwarded { self.forwarded_root() } else { self }
+        if self.phase() == Phase::Forwarded { self.forwarded_root() } else { self }
     }
 
     fn forwarded_root(self) -> Raw {
         let mut root = self;
-        while root.phase.get() == Phase::Forwarded {
+        while root.phase() == Phase::Forwarded {
             match root.linked() {
                 Some(next) => root = next,
                 None => abort(), // a forwarded cell has a link: see `unify`
@@ -283,9 +220,7 @@ impl Ref {
     /// Gives the ref up without freeing the cell: whoever gets it back owns a cell without refs.
     pub(crate) fn release_quietly(self) -> Option<Raw> {
         let cell = self.into_raw();
-        let refs = cell.refs.get() - 1;
-        cell.refs.set(refs);
-        (refs == 0).then_some(cell)
+        (cell.drop_ref() == 0).then_some(cell)
     }
 }
 
@@ -301,9 +236,7 @@ impl Deref for Ref {
 impl Drop for Ref {
     #[inline]
     fn drop(&mut self) {
-        let refs = self.0.refs.get() - 1;
-        self.0.refs.set(refs);
-        if refs == 0 {
+        if self.0.drop_ref() == 0 {
             teardown::free(self.0);
         }
     }
@@ -345,17 +278,16 @@ pub(crate) unsafe fn mark<T>(cell: Raw, result: Result<T, Error>) {
     match result {
         Ok(value) => {
             slot.value = ManuallyDrop::new(value);
-            cell.phase.set(Phase::Fulfilled);
+            cell.set_resolved(Phase::Fulfilled);
         }
         Err(error) => {
             if error.is_canceled() {
                 cell.set(CANCELED);
             }
             slot.error = ManuallyDrop::new(error);
-            cell.phase.set(Phase::Rejected);
+            cell.set_resolved(Phase::Rejected);
         }
     }
-    cell.set(HAS_VALUE);
 }
 
 /// [`VTable::reject`] of every cell with a `Body<T>`.
@@ -373,7 +305,7 @@ pub(crate) unsafe fn move_out<T>(cell: Raw) -> Result<T, Error> {
     cell.clear(HAS_VALUE);
     // SAFETY: the slot is filled, as the caller says, and is read this one time: the flag is clear now.
     let slot = unsafe { (*cell.as_ptr::<Body<T>>()).slot.get().read() };
-    if cell.phase.get() == Phase::Fulfilled {
+    if cell.phase() == Phase::Fulfilled {
         // SAFETY: a fulfilled cell's slot has a value.
         Ok(ManuallyDrop::into_inner(unsafe { slot.value }))
     } else {
@@ -391,7 +323,7 @@ pub(crate) unsafe fn move_out<T>(cell: Raw) -> Result<T, Error> {
 pub(crate) unsafe fn peek<'a, T>(cell: Raw) -> Result<&'a T, &'a Error> {
     // SAFETY: a resolved root with shares has its value (rule 2), which is not moved while the caller has his.
     let slot = unsafe { &*(*cell.as_ptr::<Body<T>>()).slot.get() };
-    if cell.phase.get() == Phase::Fulfilled {
+    if cell.phase() == Phase::Fulfilled {
         // SAFETY: a fulfilled cell's slot has a value.
         Ok(unsafe { &slot.value })
     } else {
@@ -404,7 +336,7 @@ pub(crate) unsafe fn peek<'a, T>(cell: Raw) -> Result<&'a T, &'a Error> {
 #[repr(C)]
 pub(crate) struct Node {
     pub(crate) links: Links,
-    pub(crate) vtable: &'static NodeVTable,
+    pub(crate) vtable: Cell<&'static NodeVTable>,
 }
 
 /// When a callback runs, and what it does with its share.
@@ -432,6 +364,6 @@ pub(crate) struct NodeVTable {
 
 impl Node {
     pub(crate) const fn new(vtable: &'static NodeVTable) -> Node {
-        Node { links: Links::new(), vtable }
+        Node { links: Links::new(), vtable: Cell::new(vtable) }
     }
 }

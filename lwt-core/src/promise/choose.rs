@@ -11,7 +11,7 @@ use crate::origin::Origin;
 use crate::{Error, memory, random};
 
 use super::Promise;
-use super::cancel::Visitor;
+use super::cancel::{self, Visitor};
 use super::cascade::When;
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire};
@@ -24,12 +24,10 @@ trait Picking<T>: 'static {
     /// Whether losers are cancelled.
     const CANCELS: bool;
 
-    /// The outcome, and the promises that have no part in it. `promises` has at least one that is resolved; `winner` is its
-    /// place, where a particular one was first.
-    fn outcome(promises: Vec<Promise<T>>, winner: Option<usize>) -> Outcome<Self::Output, T>;
+    /// Takes what belongs to the outcome out of the members, of which at least one is resolved. `winner` is its place, where a
+    /// particular one was first.
+    fn outcome(members: &Members<T>, winner: Option<usize>) -> Result<Self::Output, Error>;
 }
-
-type Outcome<R, T> = (Result<R, Error>, Vec<Promise<T>>);
 
 /// The first value.
 struct One<const CANCELS: bool>;
@@ -39,36 +37,24 @@ impl<T: 'static, const CANCELS: bool> Picking<T> for One<CANCELS> {
     const NAME: &'static str = if CANCELS { "pick" } else { "choose" };
     const CANCELS: bool = CANCELS;
 
-    fn outcome(promises: Vec<Promise<T>>, winner: Option<usize>) -> Outcome<T, T> {
-        let winner = winner.unwrap_or_else(|| draw(&promises));
-        take_at(promises, winner)
-    }
-}
-
-/// The outcome of the resolved promise at `place`, and the others.
-fn take_at<T>(mut promises: Vec<Promise<T>>, place: usize) -> Outcome<T, T> {
-    let outcome = promises.remove(place).try_take();
-    (outcome.unwrap_or_else(|_| Err(Error::abandoned())), promises)
-}
-
-/// Which of several resolved promises is chosen: the first rejected one, else a fulfilled one at random.
-fn draw<T>(promises: &[Promise<T>]) -> usize {
-    let mut fulfilled = 0;
-    for (place, promise) in promises.iter().enumerate() {
-        match promise.peek() {
-            Some(Err(_)) => return place,
-            Some(Ok(_)) => fulfilled += 1,
-            None => {}
+    fn outcome(members: &Members<T>, winner: Option<usize>) -> Result<T, Error> {
+        let winner = winner.unwrap_or_else(|| draw(members));
+        match members.iter().nth(winner).map(|member| member.take().try_take()) {
+            Some(Ok(outcome)) => outcome,
+            _ => Err(Error::abandoned()), // not reached: the winner is one of them, and resolved
         }
     }
-    let mut skip = if fulfilled > 1 { random::below(fulfilled) } else { 0 };
-    let chosen = promises.iter().position(|promise| {
-        let here = matches!(promise.peek(), Some(Ok(_)));
-        let chosen = here && skip == 0;
-        skip = skip.saturating_sub(usize::from(here));
-        chosen
-    });
-    chosen.unwrap_or(0)
+}
+
+/// Which of several resolved members is chosen: the first rejected one, else a fulfilled one at random.
+fn draw<T>(members: &Members<T>) -> usize {
+    let fulfilled = || members.iter().enumerate().filter(|(_, member)| member.is_fulfilled() == Some(true));
+    let rejected = members.iter().position(|member| member.is_fulfilled() == Some(false));
+    rejected.unwrap_or_else(|| {
+        let count = fulfilled().count();
+        let chosen = if count > 1 { random::below(count) } else { 0 };
+        fulfilled().nth(chosen).map_or(0, |(place, _)| place)
+    })
 }
 
 /// All values that are there.
@@ -79,8 +65,14 @@ impl<T: 'static, const CANCELS: bool> Picking<T> for Many<CANCELS> {
     const NAME: &'static str = if CANCELS { "npick" } else { "nchoose" };
     const CANCELS: bool = CANCELS;
 
-    fn outcome(promises: Vec<Promise<T>>, _: Option<usize>) -> Outcome<Vec<T>, T> {
-        split(promises)
+    fn outcome(members: &Members<T>, _: Option<usize>) -> Result<Vec<T>, Error> {
+        let rejected = members.iter().find(|member| member.is_fulfilled() == Some(false));
+        let resolved = members.iter().filter(|member| member.is_fulfilled().is_some());
+        let taken = |member: &Member<T>| member.take().try_take().unwrap_or_else(|_| Err(Error::abandoned()));
+        match rejected {
+            Some(member) => taken(member).map(|value| vec![value]),
+            None => resolved.map(taken).collect(),
+        }
     }
 }
 
@@ -92,28 +84,11 @@ impl<T: 'static> Picking<T> for Split {
     const NAME: &'static str = "nchoose_split";
     const CANCELS: bool = false;
 
-    fn outcome(promises: Vec<Promise<T>>, _: Option<usize>) -> Outcome<Self::Output, T> {
-        match split(promises) {
-            (Ok(values), pending) => (Ok((values, pending)), Vec::new()),
-            (Err(error), others) => (Err(error), others),
-        }
+    fn outcome(members: &Members<T>, winner: Option<usize>) -> Result<Self::Output, Error> {
+        let values = Many::<false>::outcome(members, winner)?;
+        let pending = members.iter().filter(|member| member.is_pending()).map(Member::take);
+        Ok((values, pending.collect()))
     }
-}
-
-/// All values and the pending promises; or the first error and all other promises.
-fn split<T>(promises: Vec<Promise<T>>) -> Outcome<Vec<T>, T> {
-    if let Some(rejected) = promises.iter().position(|promise| matches!(promise.peek(), Some(Err(_)))) {
-        let (outcome, others) = take_at(promises, rejected);
-        return (outcome.map(|value| vec![value]), others);
-    }
-    let (mut values, mut pending) = (Vec::new(), Vec::new());
-    for promise in promises {
-        match promise.try_take() {
-            Ok(outcome) => values.extend(outcome.ok()),
-            Err(promise) => pending.push(promise),
-        }
-    }
-    (Ok(values), pending)
 }
 
 #[repr(C)]
@@ -130,21 +105,23 @@ impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
         let members = choose.members.take();
         members.unlink();
         let winner = members.pointers().position(|other| std::ptr::eq(other, member));
-        let promises: Vec<_> = members.iter().map(Member::take).collect();
         // SAFETY: the ref is made for this.
         let owner = unsafe { Owner::<P::Output>::adopt(cell.retain().into_raw()) };
-        let _ = owner.resolve(decide::<T, P>(promises, winner), When::Now);
+        let _ = owner.resolve(decide::<T, P>(members, winner), When::Now);
     }
 }
 
 /// The outcome. What is decided is decided before the losers' handlers run; they are held until they have been cancelled.
 #[track_caller]
-fn decide<T, P: Picking<T>>(promises: Vec<Promise<T>>, winner: Option<usize>) -> Result<P::Output, Error> {
-    let (outcome, losers) = P::outcome(promises, winner);
+fn decide<T, P: Picking<T>>(members: Members<T>, winner: Option<usize>) -> Result<P::Output, Error> {
+    let outcome = P::outcome(&members, winner);
     if P::CANCELS {
-        losers.iter().for_each(Promise::cancel);
+        for loser in members.iter().filter_map(Member::root) {
+            let _alive = loser.retain();
+            cancel::cancel(loser);
+        }
     }
-    losers.into_iter().for_each(Promise::drop_silently);
+    members.iter().for_each(|loser| loser.take().drop_silently());
     // A loser may have had the same error.
     outcome.inspect_err(Error::mark_fresh)
 }
@@ -154,12 +131,12 @@ fn choose_by<T: 'static, P: Picking<T>>(
     promises: impl IntoIterator<Item = Promise<T>>,
 ) -> Promise<P::Output> {
     let origin = Origin::caller();
-    let promises: Vec<_> = promises.into_iter().collect();
-    if promises.is_empty() {
+    let members = Members::collect(promises);
+    if members.len() == 0 {
         return Promise::fail(Error::msg(format_args!("{} of an empty list would wait for ever", P::NAME)));
     }
-    if promises.iter().any(|promise| !promise.is_pending()) {
-        return Promise::settled(decide::<T, P>(promises, None));
+    if members.iter().any(|member| !member.is_pending()) {
+        return Promise::settled(decide::<T, P>(members, None));
     }
     let vtable = const {
         &VTable {
@@ -173,7 +150,7 @@ fn choose_by<T: 'static, P: Picking<T>>(
     };
     let block = memory::boxed(Choose::<T, P> {
         body: Body::new(Header::new(vtable, 1, 1, Route::Source, origin)),
-        members: Cell::new(Members::new::<Choose<T, P>>(promises)),
+        members: Cell::new(members),
         picking: PhantomData,
     });
     // SAFETY: the block starts with a header and has a ref.
@@ -183,7 +160,7 @@ fn choose_by<T: 'static, P: Picking<T>>(
     // SAFETY: the cell is a `Choose<T, P>`; nobody takes the members while they are linked: that runs no user code.
     for member in unsafe { &*(*cell.as_ptr::<Choose<T, P>>()).members.as_ptr() }.pointers() {
         // SAFETY: the members lie in their block until they are unlinked.
-        unsafe { Member::link(member, cell) };
+        unsafe { Member::link::<Choose<T, P>>(member, cell) };
     }
     // SAFETY: the ref and the share that the cell was made with.
     Promise::from_handle(unsafe { Handle::adopt(cell) })

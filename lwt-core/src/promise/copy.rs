@@ -55,7 +55,7 @@ fn copy<T: 'static>(original: Promise<T>, on_cancel: OnCancel, origin: Origin) -
     };
     let block = memory::boxed(Copy {
         body: Body::<T>::new(Header::new(vtable, 1, 1, Route::Source, origin)),
-        original: Member::new::<Copy<T>>(original),
+        original: Member::new(original),
         on_cancel,
     });
     // SAFETY: the block starts with a header and has a ref.
@@ -63,7 +63,7 @@ fn copy<T: 'static>(original: Promise<T>, on_cancel: OnCancel, origin: Origin) -
     enlist(cell);
     cell.set_link(Some(cell));
     // SAFETY: the member is unlinked by `detach`, at the latest when the block is freed.
-    unsafe { Member::link(original_of::<T>(cell), cell) };
+    unsafe { Member::link::<Copy<T>>(original_of::<T>(cell), cell) };
     // SAFETY: the ref and the share that the cell was made with.
     Promise::from_handle(unsafe { Handle::adopt(cell) })
 }

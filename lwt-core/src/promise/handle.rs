@@ -8,8 +8,8 @@ use crate::{Error, memory};
 
 use super::cascade::{self, When};
 use super::cell::{
-    Body, Header, Phase, Raw, Ref, Route, SILENT, UNHELD, VTable, abort_nothing, detach_nothing, move_out,
-    peek, reject, visit_nothing,
+    Body, HAS_VALUE, Header, Phase, Raw, Ref, Route, SILENT, UNHELD, VTable, abort_nothing, detach_nothing,
+    move_out, peek, reject, visit_nothing,
 };
 use super::unify::unify;
 use super::{Promise, Repr, attach, teardown};
@@ -53,8 +53,7 @@ impl<T> Handle<T> {
     pub(crate) fn takeable_root(&self) -> Option<Raw> {
         let root = self.root();
         // SAFETY: a handle's root starts with a `Body<T>`.
-        (!root.is_pending() && (root.shares.get() == 1 || unsafe { shared_takeable::<T>(root) }))
-            .then_some(root)
+        (!root.is_pending() && (root.shares() == 1 || unsafe { shared_takeable::<T>(root) })).then_some(root)
     }
 
     /// The value, once resolved.
@@ -83,7 +82,7 @@ impl<T> Handle<T> {
         let root = self.root();
         // SAFETY: a handle's root starts with a `Body<T>`, and it is alive.
         unsafe { (*root.as_ptr::<Body<T>>()).clone.set(Some(T::clone)) };
-        root.add_share();
+        root.add_shares(1);
         // SAFETY: the ref and the share that were just counted.
         unsafe { Handle::adopt(root.retain().into_raw()) }
     }
@@ -92,7 +91,9 @@ impl<T> Handle<T> {
     pub(crate) fn drop_silently(self) {
         let root = self.root();
         if root.is_pending() {
-            root.set(SILENT);
+            if root.shares() == 1 {
+                root.set(SILENT);
+            }
         } else if let Some(Err(error)) = self.peek() {
             error.mark_seen();
         }
@@ -104,16 +105,21 @@ impl<T> Drop for Handle<T> {
     fn drop(&mut self) {
         // SAFETY: the ref of the handle, which lets go of it below.
         let alive = unsafe { Ref::adopt(self.cell) };
-        drop_share(alive.root());
+        let root = alive.root();
+        if root.drop_share() == 0 {
+            if !std::mem::needs_drop::<T>() && root.phase() == Phase::Fulfilled {
+                root.clear(HAS_VALUE); // nothing to drop
+            } else {
+                teardown::last_share(root);
+            }
+        }
     }
 }
 
 /// Gives up a share on a root that the caller keeps alive.
 #[inline]
 pub(crate) fn drop_share(root: Raw) {
-    let shares = root.shares.get() - 1;
-    root.shares.set(shares);
-    if shares == 0 {
+    if root.drop_share() == 0 {
         teardown::last_share(root);
     }
 }
@@ -124,11 +130,11 @@ pub(crate) fn drop_share(root: Raw) {
 /// `root` is a resolved root that starts with a `Body<T>`.
 unsafe fn shared_takeable<T>(root: Raw) -> bool {
     // SAFETY: by the caller.
-    if root.phase.get() == Phase::Rejected || unsafe { (*root.as_ptr::<Body<T>>()).clone.get() }.is_some() {
+    if root.phase() == Phase::Rejected || unsafe { (*root.as_ptr::<Body<T>>()).clone.get() }.is_some() {
         return true;
     }
     cascade::run_looking(root);
-    root.shares.get() == 1
+    root.shares() == 1
 }
 
 /// Takes the value of a takeable root with one share, which the caller gives up.
@@ -137,10 +143,10 @@ unsafe fn shared_takeable<T>(root: Raw) -> bool {
 /// `root` is resolved, starts with a `Body<T>`, the caller keeps it alive and owns the share.
 #[inline]
 pub(crate) unsafe fn take<T>(root: Raw) -> Result<T, Error> {
-    if root.shares.get() != 1 {
+    if root.shares() != 1 {
         let share = ShareGuard(root);
         // SAFETY: by the caller.
-        if unsafe { shared_takeable::<T>(root) } && root.shares.get() != 1 {
+        if unsafe { shared_takeable::<T>(root) } && root.shares() != 1 {
             // SAFETY: the share that `share` holds until the clone is made.
             return match unsafe { peek::<T>(root) } {
                 Err(error) => Err(error.clone()),
@@ -155,7 +161,7 @@ pub(crate) unsafe fn take<T>(root: Raw) -> Result<T, Error> {
         }
         std::mem::forget(share);
     }
-    root.shares.set(0);
+    root.clear_shares();
     // SAFETY: the only share is the caller's, so the value is there and nobody refers to it.
     unsafe { move_out(root) }
 }
@@ -196,7 +202,7 @@ impl<T> Owner<T> {
         // The route of a forwarded cell has moved to its root.
         let root = self.root();
         if root.is_pending() {
-            root.route.set(Route::Fixed);
+            root.set_route(Route::Fixed);
             drop(root.take_link());
         }
     }

@@ -18,13 +18,10 @@ use super::members::{Member, Members, Parent};
 
 /// What is waited for: a list or a tuple of members.
 pub(crate) trait Group: Sized + 'static {
-    /// The promises that the members are made of.
-    type Promises;
     /// The values, together.
     type Output: 'static;
 
-    fn any_pending(promises: &Self::Promises) -> bool;
-    fn members(promises: Self::Promises) -> Self;
+    fn any_pending(&self) -> bool;
     /// Links every member; returns how many are pending, and the first error among those that are not.
     ///
     /// # Safety
@@ -65,9 +62,9 @@ impl<T, G: Group> Parent<T> for Join<G> {
     }
 }
 
-pub(crate) fn group<G: Group>(promises: G::Promises, origin: Origin) -> Promise<G::Output> {
-    if !G::any_pending(&promises) {
-        return Promise::settled(G::members(promises).collect());
+pub(crate) fn group<G: Group>(group: G, origin: Origin) -> Promise<G::Output> {
+    if !group.any_pending() {
+        return Promise::settled(group.collect());
     }
     let vtable = const {
         &VTable {
@@ -81,7 +78,7 @@ pub(crate) fn group<G: Group>(promises: G::Promises, origin: Origin) -> Promise<
     };
     let block = memory::boxed(Join {
         body: Body::<G::Output>::new(Header::new(vtable, 1, 1, Route::Source, origin)),
-        group: G::members(promises),
+        group,
         pending: Cell::new(0),
         error: Cell::new(None),
     });
@@ -145,16 +142,17 @@ fn collect_one<T>(member: &Member<T>, error: &mut Option<Error>) -> Option<T> {
 /// A list whose values are collected.
 struct All<T>(Members<T>);
 
+impl<T: 'static> All<T> {
+    fn new(promises: impl IntoIterator<Item = Promise<T>>) -> All<T> {
+        All(Members::collect(promises))
+    }
+}
+
 impl<T: 'static> Group for All<T> {
-    type Promises = Vec<Promise<T>>;
     type Output = Vec<T>;
 
-    fn any_pending(promises: &Vec<Promise<T>>) -> bool {
-        promises.iter().any(Promise::is_pending)
-    }
-
-    fn members(promises: Vec<Promise<T>>) -> Self {
-        All(Members::new::<Join<Self>>(promises))
+    fn any_pending(&self) -> bool {
+        self.0.iter().any(Member::is_pending)
     }
 
     unsafe fn link(this: *const Self, cell: Raw) -> (usize, Option<Error>) {
@@ -163,7 +161,7 @@ impl<T: 'static> Group for All<T> {
         let (mut pending, mut error) = (0, None);
         for member in members.0.pointers() {
             // SAFETY: by the caller.
-            if unsafe { Member::link(member, cell) } {
+            if unsafe { Member::link::<Join<Self>>(member, cell) } {
                 pending += 1;
             } else if error.is_none() {
                 // SAFETY: alive, by the caller.
@@ -195,15 +193,10 @@ impl<T: 'static> Group for All<T> {
 macro_rules! tuple_group {
     ($join:ident, $($t:ident $i:tt),+) => {
         impl<$($t: 'static),+> Group for ($(Member<$t>,)+) {
-            type Promises = ($(Promise<$t>,)+);
             type Output = ($($t,)+);
 
-            fn any_pending(promises: &Self::Promises) -> bool {
-                $(promises.$i.is_pending())||+
-            }
-
-            fn members(promises: Self::Promises) -> Self {
-                ($(Member::new::<Join<Self>>(promises.$i),)+)
+            fn any_pending(&self) -> bool {
+                $(self.$i.is_pending())||+
             }
 
             unsafe fn link(this: *const Self, cell: Raw) -> (usize, Option<Error>) {
@@ -213,7 +206,7 @@ macro_rules! tuple_group {
                     // SAFETY: alive, by the caller.
                     let member = unsafe { &raw const (*this).$i };
                     // SAFETY: by the caller.
-                    if unsafe { Member::link(member, cell) } {
+                    if unsafe { Member::link::<Join<Self>>(member, cell) } {
                         pending += 1;
                     } else if error.is_none() {
                         // SAFETY: alive, by the caller.
@@ -249,7 +242,7 @@ macro_rules! tuple_group {
         #[track_caller]
         #[allow(non_snake_case, clippy::too_many_arguments, reason = "a variable for each type")]
         pub fn $join<$($t: 'static),+>($($t: Promise<$t>),+) -> Promise<($($t,)+)> {
-            group::<($(Member<$t>,)+)>(($($t,)+), Origin::caller())
+            group(($(Member::new($t),)+), Origin::caller())
         }
     };
 }
@@ -281,7 +274,7 @@ tuple_group!(join8, A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 pub fn join(promises: impl IntoIterator<Item = Promise<()>>) -> Promise<()> {
     let origin = Origin::caller();
     // A vector of units allocates nothing.
-    group::<All<()>>(promises.into_iter().collect(), origin).map(drop)
+    group(All::<()>::new(promises), origin).map(drop)
 }
 
 /// Waits for all of them and gives their values in order (`Lwt.all`); otherwise as [`join`].
@@ -293,7 +286,7 @@ pub fn join(promises: impl IntoIterator<Item = Promise<()>>) -> Promise<()> {
 #[track_caller]
 pub fn all<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<Vec<T>> {
     let origin = Origin::caller();
-    group::<All<T>>(promises.into_iter().collect(), origin)
+    group(All::new(promises), origin)
 }
 
 /// Waits for both and gives their values (`Lwt.both`, `and*`); otherwise as [`join`].

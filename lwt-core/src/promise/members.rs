@@ -5,7 +5,7 @@
 //! 3. Members are reached through raw pointers, so that a list may lead back to them: several lie in a [`Members`], not in a `Box`.
 //! 4. The combinator's cell is alive while a member is linked: it is detached when its last share goes, and freed after that.
 
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 
 use crate::{Error, memory};
@@ -26,29 +26,29 @@ pub(crate) trait Parent<T> {
 pub(crate) struct Member<T> {
     node: Node,
     parent: Cell<*const Header>,
-    promise: Cell<Repr<T>>,
+    promise: UnsafeCell<Promise<T>>,
 }
 
 impl<T> Member<T> {
-    pub(crate) fn new<P: Parent<T>>(promise: Promise<T>) -> Member<T> {
-        let vtable =
-            const { &NodeVTable { kind: NodeKind::Holding, run: run::<T, P>, drop: run_abandoned::<T> } };
+    pub(crate) fn new(promise: Promise<T>) -> Member<T> {
         Member {
-            node: Node::new(vtable),
+            node: Node::new(&UNLINKED),
             parent: Cell::new(std::ptr::null()),
-            promise: Cell::new(promise.repr),
+            promise: UnsafeCell::new(promise),
         }
     }
 
     /// Hangs the node into the list of the promise, if that is pending. Whether it was.
     ///
     /// # Safety
-    /// Rules 1 and 4 hold from now on; `member` was made for the kind of `parent`.
-    pub(crate) unsafe fn link(member: *const Member<T>, parent: Raw) -> bool {
+    /// Rules 1 and 4 hold from now on; `parent` is a `P`.
+    pub(crate) unsafe fn link<P: Parent<T>>(member: *const Member<T>, parent: Raw) -> bool {
         // SAFETY: the member is alive, by the caller.
         let this = unsafe { &*member };
         let Some(root) = this.root().filter(|root| root.is_pending()) else { return false };
         this.parent.set(parent.as_ptr());
+        let vtable = const { &NodeVTable { kind: NodeKind::Holding, run: run::<T, P>, drop: run_abandoned } };
+        this.node.vtable.set(vtable);
         // SAFETY: rule 1.
         unsafe { root.callbacks.push_back(member.cast()) };
         true
@@ -58,47 +58,80 @@ impl<T> Member<T> {
         self.node.links.unlink();
     }
 
-    fn with_promise<R>(&self, f: impl FnOnce(&Promise<T>) -> R) -> R {
-        let promise = Promise { repr: self.promise.replace(Repr::Taken) };
-        let result = f(&promise);
-        self.promise.set(promise.repr);
-        result
+    /// A look at the promise by `f`, which runs no user code.
+    fn look<R>(&self, f: impl FnOnce(&Promise<T>) -> R) -> R {
+        // SAFETY: nobody takes the promise while `f` looks at it.
+        f(unsafe { &*self.promise.get() })
     }
 
     /// The promise; from now on the member is empty.
     pub(crate) fn take(&self) -> Promise<T> {
-        Promise { repr: self.promise.replace(Repr::Taken) }
+        // SAFETY: no look is in progress: none runs user code.
+        unsafe { self.promise.get().replace(Promise { repr: Repr::Taken }) }
     }
 
     /// The root of the promise's cell, if it has one.
     pub(crate) fn root(&self) -> Option<Raw> {
-        self.with_promise(Promise::root)
+        self.look(Promise::root)
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.look(Promise::is_pending)
+    }
+
+    /// Whether the promise is there and rejected (false) or fulfilled (true).
+    pub(crate) fn is_fulfilled(&self) -> Option<bool> {
+        self.look(|promise| promise.peek().map(|result| result.is_ok()))
     }
 
     /// The error, if the promise is rejected.
     pub(crate) fn error(&self) -> Option<Error> {
-        self.with_promise(|promise| promise.peek().and_then(|result| result.err().cloned()))
+        self.look(|promise| promise.peek().and_then(|result| result.err().cloned()))
     }
 }
 
 /// A list of members in one block.
 pub(crate) struct Members<T> {
-    members: NonNull<[Member<T>]>,
+    first: NonNull<Member<T>>,
+    len: usize,
+    capacity: usize,
 }
 
 impl<T> Members<T> {
-    pub(crate) fn new<P: Parent<T>>(promises: Vec<Promise<T>>) -> Members<T> {
-        Members { members: memory::boxed_slice(promises.into_iter().map(Member::new::<P>).collect()) }
+    /// Makes members of `promises`.
+    pub(crate) fn collect(promises: impl IntoIterator<Item = Promise<T>>) -> Members<T> {
+        let promises = promises.into_iter();
+        let mut members = Members::default();
+        members.grow_to(promises.size_hint().0);
+        for promise in promises {
+            if members.len == members.capacity {
+                members.grow_to((members.capacity * 2).max(4));
+            }
+            // SAFETY: there is room for one more.
+            unsafe { members.first.add(members.len).write(Member::new(promise)) };
+            members.len += 1;
+        }
+        members
+    }
+
+    /// Moves the members, which are not linked yet, into a larger block.
+    fn grow_to(&mut self, capacity: usize) {
+        let first = memory::array(capacity);
+        // SAFETY: the new block has room for the members, which are in the old one.
+        unsafe { first.copy_from_nonoverlapping(self.first, self.len) };
+        // SAFETY: the old block is empty now.
+        unsafe { memory::free_array(self.first, self.capacity) };
+        (self.first, self.capacity) = (first, capacity);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.members.len()
+        self.len
     }
 
-    pub(crate) fn pointers(&self) -> impl Iterator<Item = *const Member<T>> {
-        let first = self.members.cast::<Member<T>>();
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = *const Member<T>> + use<T> {
+        let first = self.first;
         // SAFETY: within the block.
-        (0..self.members.len()).map(move |place| unsafe { first.add(place).as_ptr().cast_const() })
+        (0..self.len).map(move |place| unsafe { first.add(place) }.as_ptr().cast_const())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Member<T>> {
@@ -114,15 +147,24 @@ impl<T> Members<T> {
 
 impl<T> Default for Members<T> {
     fn default() -> Members<T> {
-        Members { members: NonNull::slice_from_raw_parts(NonNull::dangling(), 0) }
+        Members { first: NonNull::dangling(), len: 0, capacity: 0 }
     }
 }
 
 impl<T> Drop for Members<T> {
     fn drop(&mut self) {
+        /// Frees the block also if a promise's drop panics.
+        struct Block<T>(NonNull<Member<T>>, usize);
+        impl<T> Drop for Block<T> {
+            fn drop(&mut self) {
+                // SAFETY: the members are dropped, and no list leads to them any more.
+                unsafe { memory::free_array(self.0, self.1) };
+            }
+        }
         self.unlink();
-        // SAFETY: the block is ours, and no list leads to it any more.
-        unsafe { memory::drop_slice(self.members) };
+        let _block = Block(self.first, self.capacity);
+        // SAFETY: the members are ours, and no list leads to them any more.
+        unsafe { NonNull::slice_from_raw_parts(self.first, self.len).drop_in_place() };
     }
 }
 
@@ -139,9 +181,16 @@ unsafe fn run<T, P: Parent<T>>(node: *const Node, _: Raw) {
 
 /// The promise's callbacks were thrown away: the member stays, resolved but not counted.
 ///
+/// What a node has before it is linked.
+static UNLINKED: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: run_unlinked, drop: run_abandoned };
+
 /// # Safety
-/// `node` is that of a `Member<T>`.
-unsafe fn run_abandoned<T>(_: *const Node) {}
+/// None: nothing is done.
+unsafe fn run_unlinked(_: *const Node, _: Raw) {}
+
+/// # Safety
+/// None: nothing is done.
+unsafe fn run_abandoned(_: *const Node) {}
 
 /// # Safety
 /// The member is alive.

@@ -2,7 +2,7 @@
 //!
 //! The files of this folder in the order in which they explain each other:
 //!
-//! 1. **States** (`cell.rs`). A promise is *pending*, *fulfilled* with a value or *rejected* with an [`Error`], and once one of the last
+//! 1. **States** (`cell.rs`, `word.rs`). A promise is *pending*, *fulfilled* with a value or *rejected* with an [`Error`], and once one of the last
 //!    two, it stays so. A resolved promise may lie inline in [`Promise`] itself; one that was ever pending has a *cell*, one block of memory
 //!    that all its handles share. The head of `cell.rs` has the state diagram and the rules of the two counts.
 //! 2. **Ends** (`handle.rs`, `resolver.rs`). A [`Handle`] is a way to the value, an `Owner` the way to set it; a [`Promise`] wraps the one,
@@ -36,6 +36,7 @@ pub(crate) mod resolver;
 pub(crate) mod teardown;
 mod unify;
 pub(crate) mod wait;
+mod word;
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -218,8 +219,7 @@ impl<T> Promise<T> {
 
     /// Has the source behind this promise drop what it runs: see [`crate::task::abort`].
     pub(crate) fn abort_source(&self, error: Error) -> bool {
-        let Some(root) =
-            self.root().filter(|root| root.is_pending() && root.route.get() == cell::Route::Source)
+        let Some(root) = self.root().filter(|root| root.is_pending() && root.route() == cell::Route::Source)
         else {
             return false;
         };

@@ -7,7 +7,7 @@ use crate::memory;
 use crate::storage::Storage;
 
 use super::cascade::guarded;
-use super::cell::{CANCELED, HAS_EARLY, Node, NodeKind, NodeVTable, Raw, peek};
+use super::cell::{CANCELED, HAS_EARLY, Node, NodeKind, NodeVTable, Raw, Ref, peek};
 use super::handle::drop_share;
 use super::{Promise, Repr};
 
@@ -15,12 +15,14 @@ use super::{Promise, Repr};
 #[repr(C)]
 struct Watcher<F> {
     node: Node,
+    /// The cell, if the callback is to run whatever becomes of the handles.
+    cell: Option<Ref>,
     storage: Storage,
     callback: F,
 }
 
-fn watcher<F>(vtable: &'static NodeVTable, callback: F) -> NonNull<Watcher<F>> {
-    memory::boxed(Watcher { node: Node::new(vtable), storage: Storage::capture(), callback })
+fn watcher<F>(vtable: &'static NodeVTable, cell: Option<Ref>, callback: F) -> NonNull<Watcher<F>> {
+    memory::boxed(Watcher { node: Node::new(vtable), cell, storage: Storage::capture(), callback })
 }
 
 /// Takes a watcher out of its block.
@@ -57,6 +59,7 @@ unsafe fn look<T, F: FnOnce(Result<&T, &Error>)>(node: *const Node, root: Raw) {
     let _share = Share(root);
     // SAFETY: by the caller.
     let watcher = unsafe { unbox::<F>(node) };
+    let _cell = watcher.cell;
     let _installed = watcher.storage.install();
     // SAFETY: the node's share keeps the value until the end of this function.
     (watcher.callback)(unsafe { peek::<T>(root) });
@@ -72,7 +75,7 @@ unsafe fn run_early<F: FnOnce()>(node: *const Node, _: Raw) {
 }
 
 fn early<F: FnOnce() + 'static>(root: Raw, vtable: &'static NodeVTable, f: F) {
-    let node = watcher(vtable, f);
+    let node = watcher(vtable, None, f);
     root.set(HAS_EARLY);
     // SAFETY: the watcher is alive until it is run or dropped.
     unsafe { root.callbacks.push_back(node.as_ptr().cast()) };
@@ -89,7 +92,7 @@ pub(crate) fn on_cancel<F: FnOnce() + 'static>(root: Raw, f: F) {
 }
 
 pub(crate) fn on_unwanted<F: FnOnce() + 'static>(root: Raw, f: F) {
-    if root.is_pending() && root.shares.get() > 0 {
+    if root.is_pending() && root.shares() > 0 {
         let vtable = const {
             &NodeVTable { kind: NodeKind::OnUnwanted, run: run_early::<F>, drop: drop_watcher::<F> }
         };
@@ -165,8 +168,8 @@ impl<T: 'static> Promise<T> {
         let Some(root) = self.root() else { return };
         let vtable =
             const { &NodeVTable { kind: NodeKind::Looking, run: look::<T, F>, drop: drop_watcher::<F> } };
-        let node = watcher(vtable, f);
-        root.add_share();
+        let node = watcher(vtable, Some(root.retain()), f);
+        root.add_shares(1);
         // SAFETY: the watcher is alive until it is run or dropped.
         unsafe { root.callbacks.push_back(node.as_ptr().cast()) };
     }

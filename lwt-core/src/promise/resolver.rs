@@ -133,7 +133,7 @@ impl<T> Resolver<T> {
     /// Whether the promise is pending and somebody holds it or waits for it.
     pub fn is_wanted(&self) -> bool {
         let root = self.owner.root();
-        root.is_pending() && root.shares.get() > 0
+        root.is_pending() && root.shares() > 0
     }
 
     /// Whether the promise was not cancelled.

@@ -95,10 +95,10 @@ pub(crate) fn last_share(root: Raw) {
 
 fn share_gone(cell: Raw) {
     let root = cell.root();
-    if root.shares.get() != 0 {
+    if root.shares() != 0 {
         return; // waited in the queue, and was unified with one that is wanted
     }
-    match root.phase.get() {
+    match root.phase() {
         Phase::Pending => unwanted(root),
         Phase::Fulfilled | Phase::Rejected => expire(root),
         Phase::Forwarded => {}
@@ -115,7 +115,7 @@ pub(crate) fn expire(root: Raw) {
 
 /// Nobody wants the outcome of this pending root: what only copies lets go, and who asked is told.
 pub(crate) fn unwanted(root: Raw) {
-    if root.route.get() == Route::Source
+    if root.route() == Route::Source
         && let Some(source) = root.linked()
     {
         let _alive = source.retain();

@@ -14,16 +14,16 @@ pub(crate) fn unify<T>(outer: Raw, inner: Handle<T>) {
     // The ref of the handle; its share is what is consumed by being returned.
     // SAFETY: the handle owned it.
     let alive = unsafe { super::cell::Ref::adopt(inner.into_raw()) };
-    outer.add_shares(root.shares.get() - 1);
-    root.shares.set(0);
+    outer.add_shares(root.shares() - 1);
+    root.clear_shares();
     // SAFETY: both start with a `Body<T>`.
     let (into, from) = unsafe { (&(*outer.as_ptr::<Body<T>>()).clone, &(*root.as_ptr::<Body<T>>()).clone) };
     into.set(into.get().or(from.get()));
     outer.callbacks.append(&root.callbacks);
-    outer.set(root.flags.get() & (HAS_EARLY | SILENT));
+    outer.set(root.flags(HAS_EARLY | SILENT));
 
     drop(outer.take_link());
-    outer.route.set(root.route.get());
+    outer.set_route(root.route());
     let source = match root.linked() {
         // The inner cell is itself the source: from now on the outer one keeps it alive.
         Some(link) if link == root => Some(root.retain()),
@@ -31,11 +31,11 @@ pub(crate) fn unify<T>(outer: Raw, inner: Handle<T>) {
     };
     outer.set_link(source.map(super::cell::Ref::into_raw));
 
-    root.phase.set(Phase::Forwarded);
-    root.route.set(Route::Fixed);
+    root.set_phase(Phase::Forwarded);
+    root.set_route(Route::Fixed);
     root.set_link(Some(outer.retain().into_raw()));
     drop(alive);
-    if outer.shares.get() == 0 {
+    if outer.shares() == 0 {
         teardown::unwanted(outer);
     }
 }

@@ -1,18 +1,19 @@
 //! Awaiting a promise: `impl Future for Promise`.
 //!
-//! 1. A promise that was polled while it was pending has a [`WaitNode`] in the list of its cell, and owns it. The node says whom to wake, and has the ref and
-//!    the share of the handle meanwhile.
-//! 2. Inside a task of ours the node lies in the task itself (one at a time; further ones get blocks of their own) and names the task: no `Waker` is
-//!    cloned. Everywhere else it has a clone of the `Waker`.
-//! 3. The node of a task is also in the task's list of awaits, so that a cancel finds what the task waits on.
-//! 4. Dropping the promise unlinks the node: an await that is given up leaves nothing behind.
+//! 1. A promise that was polled while it was pending has a [`WaitNode`] in the list of its cell, and owns it. The node has the ref and the share of the handle meanwhile,
+//!    and its kind says whom to wake.
+//! 2. Inside a task of ours the node lies in the task itself (*inline*), or, if that place is taken, in a block that names the task (*extra*): no `Waker` is
+//!    cloned. Everywhere else it lies in a block with a clone of the `Waker` (*foreign*).
+//! 3. A task finds all nodes by which it waits, so that a cancel finds what the task waits on: its own place, and the list of the extra ones.
+//! 4. An inline node owns a ref on its task, so that it may outlive the poll wherever the promise is moved.
+//! 5. Dropping the promise unlinks the node: an await that is given up leaves nothing behind.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, offset_of};
 use std::pin::Pin;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
 use crate::list::Links;
@@ -24,51 +25,76 @@ use super::cell::{Node, NodeKind, NodeVTable, Raw};
 use super::handle::Handle;
 use super::{Promise, Repr, cancel};
 
-/// Whom to wake.
-enum Waiter {
-    Task(TaskRef),
-    /// Taken when it was woken.
-    Waker(Option<Waker>),
-}
-
 #[repr(C)]
 pub(crate) struct WaitNode {
     node: Node,
-    in_task: Links,
     /// The cell of the handle that the promise consisted of.
-    cell: Cell<Raw>,
-    waiter: UnsafeCell<Waiter>,
-    /// Lies in the task of `waiter`.
-    inline: bool,
+    cell: Raw,
 }
 
-static VTABLE: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: woken, drop: woken_by_drop };
+/// A further await of a task.
+#[repr(C)]
+struct Extra {
+    base: WaitNode,
+    in_task: Links,
+    task: TaskRef,
+}
 
-/// The cell is resolved: wakes the waiter, who polls later.
-unsafe fn woken(node: *const Node, _: Raw) {
-    let wait = node.cast::<WaitNode>();
-    // SAFETY: the node is alive, on its own thread, and nobody else uses the waiter during this statement.
-    let waker = match unsafe { &mut *(*wait).waiter.get() } {
-        Waiter::Task(task) => return task.wake(),
-        Waiter::Waker(waker) => waker.take(),
-    };
+/// An await of somebody else's task.
+#[repr(C)]
+struct Foreign {
+    base: WaitNode,
+    /// Taken when it was woken.
+    waker: Cell<Option<Waker>>,
+}
+
+static INLINE: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_inline, drop: not_woken };
+static EXTRA: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_extra, drop: not_woken };
+static FOREIGN: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_foreign, drop: not_woken };
+
+/// # Safety
+/// `node` is that of a live inline node.
+unsafe fn wake_inline(node: *const Node, _: Raw) {
+    // SAFETY: by the caller; the node keeps the task.
+    unsafe { TaskRef::wake_of_slot(node.cast()) };
+}
+
+/// # Safety
+/// `node` is that of a live extra node.
+unsafe fn wake_extra(node: *const Node, _: Raw) {
+    // SAFETY: by the caller.
+    unsafe { (*node.cast::<Extra>()).task.wake() };
+}
+
+/// # Safety
+/// `node` is that of a live foreign node.
+unsafe fn wake_foreign(node: *const Node, _: Raw) {
+    // SAFETY: by the caller.
+    let waker = unsafe { (*node.cast::<Foreign>()).waker.take() };
     if let Some(waker) = waker {
         waker.wake(); // foreign code: it may free the node
     }
 }
 
-unsafe fn woken_by_drop(_: *const Node) {}
+/// The promise's callbacks were thrown away: the await goes on for ever, or is given up.
+///
+/// # Safety
+/// None: nothing is done.
+unsafe fn not_woken(_: *const Node) {}
 
 impl WaitNode {
-    /// The node behind a member of a task's list of awaits: the root of the promise, if the task is still to be woken by it.
-    ///
-    /// # Safety
-    /// `links` are the `in_task` of a live node.
-    pub(crate) unsafe fn awaited(links: *const Links) -> Option<Raw> {
-        let wait = links.wrapping_byte_sub(offset_of!(WaitNode, in_task)).cast::<WaitNode>();
-        // SAFETY: by the caller.
-        let wait = unsafe { &*wait };
-        wait.node.links.is_linked().then(|| wait.cell.get().root())
+    /// The root of the promise, if it will still wake the task.
+    pub(crate) fn awaited(&self) -> Option<Raw> {
+        self.node.links.is_linked().then(|| self.cell.root())
+    }
+
+    /// The node behind a member of a task's list of extra awaits.
+    pub(crate) fn of_extra(links: *const Links) -> *const WaitNode {
+        links.wrapping_byte_sub(offset_of!(Extra, in_task)).cast()
+    }
+
+    fn is(&self, kind: &'static NodeVTable) -> bool {
+        ptr::eq(self.node.vtable.get(), kind)
     }
 }
 
@@ -80,31 +106,27 @@ pub(crate) struct Waiting<T> {
 
 impl<T> Waiting<T> {
     /// Waits for `handle`'s root on behalf of whoever polls.
+    #[inline]
     fn register(handle: Handle<T>, current: Option<Current<'_>>, waker: &Waker) -> Waiting<T> {
         let root = handle.root();
-        let cell = Cell::new(handle.into_raw());
-        let new = |waiter, inline| WaitNode {
-            node: Node::new(&VTABLE),
-            in_task: Links::new(),
-            cell: cell.clone(),
-            waiter: UnsafeCell::new(waiter),
-            inline,
-        };
-        let wait = match current {
-            Some(task) => {
-                let wait = match task.claim_wait_slot() {
-                    Some(slot) => {
-                        // SAFETY: the slot is free, and it is in the task that the node's own reference keeps alive.
-                        unsafe { slot.as_ptr().write(new(Waiter::Task(task.to_ref()), true)) };
-                        slot
-                    }
-                    None => memory::boxed(new(Waiter::Task(task.to_ref()), false)),
-                };
-                // SAFETY: the node stays where it is until it is unlinked.
-                unsafe { task.waits().push_back(&raw const (*wait.as_ptr()).in_task) };
-                wait
+        let cell = handle.into_raw();
+        let wait = match current.map(|task| (task, task.claim_wait_slot())) {
+            Some((_, Some(slot))) => {
+                // SAFETY: the slot is free, and in the task that the claim keeps alive.
+                unsafe { slot.write(WaitNode { node: Node::new(&INLINE), cell }) };
+                slot
             }
-            None => memory::boxed(new(Waiter::Waker(Some(waker.clone())), false)),
+            Some((task, None)) => {
+                let base = WaitNode { node: Node::new(&EXTRA), cell };
+                let extra = memory::boxed(Extra { base, in_task: Links::new(), task: task.to_ref() });
+                // SAFETY: the node stays where it is until it is unlinked.
+                unsafe { task.extra_waits().push_back(&raw const (*extra.as_ptr()).in_task) };
+                extra.cast()
+            }
+            None => {
+                let base = WaitNode { node: Node::new(&FOREIGN), cell };
+                memory::boxed(Foreign { base, waker: Cell::new(Some(waker.clone())) }).cast()
+            }
         };
         // SAFETY: the node stays where it is until it is unlinked.
         unsafe { root.callbacks.push_back(wait.as_ptr().cast()) };
@@ -116,14 +138,15 @@ impl<T> Waiting<T> {
         unsafe { self.wait.as_ref() }
     }
 
+    #[inline]
     pub(crate) fn root(&self) -> Raw {
-        self.node().cell.get().root()
+        self.node().cell.root()
     }
 
     /// The handle, on loan.
     fn with_handle<R>(&self, f: impl FnOnce(&Handle<T>) -> R) -> R {
         // SAFETY: the node owns the ref and the share; the loan does not drop them.
-        let handle = ManuallyDrop::new(unsafe { Handle::<T>::adopt(self.node().cell.get()) });
+        let handle = ManuallyDrop::new(unsafe { Handle::<T>::adopt(self.node().cell) });
         f(&handle)
     }
 
@@ -146,21 +169,30 @@ impl<T> Waiting<T> {
     }
 
     /// Takes the node out of its lists and gives its place back.
+    #[inline]
     fn release(&self) -> Handle<T> {
         let node = self.node();
         node.node.links.unlink();
-        node.in_task.unlink();
         // SAFETY: the ref and the share were the node's.
-        let handle = unsafe { Handle::adopt(node.cell.get()) };
-        // SAFETY: the node is not used any more; the waiter is taken this one time.
-        let (waiter, inline) = unsafe { (node.waiter.get().read(), node.inline) };
-        match waiter {
-            Waiter::Task(task) if inline => task.free_wait_slot(),
-            waiter => {
-                // SAFETY: the node came from `memory::boxed`; what it held was taken.
-                unsafe { memory::free(self.wait) };
-                drop(waiter);
+        let handle = unsafe { Handle::adopt(node.cell) };
+        if node.is(&INLINE) {
+            // SAFETY: an inline node, not used any more.
+            unsafe { TaskRef::free_slot(self.wait) };
+        } else if node.is(&EXTRA) {
+            let extra = self.wait.cast::<Extra>();
+            // SAFETY: an extra node, ours; it is taken out of its block, which is freed.
+            unsafe {
+                extra.as_ref().in_task.unlink();
+                drop(extra.read().task);
+                memory::free(extra);
             }
+        } else {
+            let foreign = self.wait.cast::<Foreign>();
+            // SAFETY: a foreign node, ours; it is taken out of its block, which is freed before foreign code runs.
+            let waker = unsafe { foreign.read() }.waker;
+            // SAFETY: as above.
+            unsafe { memory::free(foreign) };
+            drop(waker);
         }
         handle
     }
@@ -171,10 +203,15 @@ impl<T> Waiting<T> {
         if !node.node.links.is_linked() {
             return false;
         }
-        // SAFETY: nobody else uses the waiter during this function; `will_wake` is not foreign code.
-        match (unsafe { &*node.waiter.get() }, current) {
-            (Waiter::Task(task), Some(current)) => task.is(current),
-            (Waiter::Waker(Some(known)), None) => known.will_wake(waker),
+        match current {
+            Some(task) if node.is(&INLINE) => task.has_slot(self.wait),
+            // SAFETY: an extra node.
+            Some(task) if node.is(&EXTRA) => unsafe { self.wait.cast::<Extra>().as_ref() }.task.is(task),
+            None if node.is(&FOREIGN) => {
+                // SAFETY: a foreign node; nobody else uses the waker meanwhile, as `will_wake` is not foreign code.
+                let known = unsafe { &*self.wait.cast::<Foreign>().as_ref().waker.as_ptr() };
+                known.as_ref().is_some_and(|known| known.will_wake(waker))
+            }
             _ => false,
         }
     }
@@ -232,20 +269,24 @@ impl<T> Future for Promise<T> {
 }
 
 /// The first poll of a pending promise.
+#[inline]
 fn poll_handle<T>(handle: Handle<T>, waker: &Waker) -> Result<Result<T, Error>, Waiting<T>> {
     let current = Current::polled_with(waker);
-    offer_cancel(handle.root(), current.as_ref());
-    if handle.takeable_root().is_some() {
+    if cancel_noted(handle.root(), current.as_ref()) && handle.takeable_root().is_some() {
         return Ok(handle.take());
     }
     Err(Waiting::register(handle, current, waker))
 }
 
 /// A further poll.
+#[inline]
 fn poll_waiting<T>(waiting: Waiting<T>, waker: &Waker) -> Result<Result<T, Error>, Waiting<T>> {
+    let takeable = |waiting: &Waiting<T>| waiting.with_handle(|handle| handle.takeable_root().is_some());
+    if takeable(&waiting) {
+        return Ok(waiting.into_handle().take());
+    }
     let current = Current::polled_with(waker);
-    offer_cancel(waiting.root(), current.as_ref());
-    if waiting.with_handle(|handle| handle.takeable_root().is_some()) {
+    if cancel_noted(waiting.root(), current.as_ref()) && takeable(&waiting) {
         return Ok(waiting.into_handle().take());
     }
     if waiting.is_for(current.as_ref(), waker) {
@@ -254,15 +295,21 @@ fn poll_waiting<T>(waiting: Waiting<T>, waker: &Waker) -> Result<Result<T, Error
     Err(Waiting::register(waiting.into_handle(), current, waker))
 }
 
-/// Delivers a cancel that met the task while it was not waiting for anything.
-fn offer_cancel(root: Raw, current: Option<&Current<'_>>) {
-    if let Some(task) = current
-        && task.has_noted_cancel()
-        && root.is_pending()
-    {
-        let _alive = root.retain();
-        if cancel::cancel(root) {
-            task.forget_cancel();
-        }
+/// Delivers a cancel that met the task while it was not waiting for anything. Whether the promise took it.
+#[inline]
+fn cancel_noted(root: Raw, current: Option<&Current<'_>>) -> bool {
+    match current {
+        Some(task) if task.has_noted_cancel() => deliver_cancel(root, task),
+        _ => false,
     }
+}
+
+#[cold]
+fn deliver_cancel(root: Raw, task: &Current<'_>) -> bool {
+    let _alive = root.retain();
+    let taken = root.is_pending() && cancel::cancel(root);
+    if taken {
+        task.forget_cancel();
+    }
+    taken
 }

@@ -17,8 +17,7 @@
 //! 4. A cancel that meets a task which is running or queued is noted (`CANCEL`). It is offered to each promise that the task awaits, until one takes it; if the
 //!    task then waits on foreign futures only, it is aborted.
 //! 5. Other threads touch `remote` and nothing else, and only while the task is being polled (`waker.rs`).
-//! 6. The slot for one await is in use while a node lies in it, which owns a ref on the task; so the block outlives it wherever the
-//!    promise that is awaited was moved.
+//! 6. The slot for one await is in use while a node lies in it (`wait.rs`), which owns a ref on the task.
 
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
@@ -69,7 +68,7 @@ pub(crate) struct Task {
     pub(super) live: Links,
     flags: Cell<u8>,
     storage: Cell<Storage>,
-    waits: List,
+    extra_waits: List,
     slot: UnsafeCell<MaybeUninit<WaitNode>>,
     /// What wakers that were cloned refer to; null until one was.
     pub(super) remote: AtomicPtr<Remote>,
@@ -132,9 +131,25 @@ impl TaskRef {
         ptr::eq(self.task.as_ptr(), current.task)
     }
 
-    /// The node in the task's slot is gone; so goes its ref.
-    pub(crate) fn free_wait_slot(self) {
-        self.task().clear(SLOT_USED);
+    /// Wakes the task in whose slot a node lies.
+    ///
+    /// # Safety
+    /// `slot` is the slot of a live task.
+    #[inline]
+    pub(crate) unsafe fn wake_of_slot(slot: *const WaitNode) {
+        // SAFETY: by the caller.
+        unsafe { wake(task_of_slot(slot)) };
+    }
+
+    /// The node in a task's slot is gone; so goes its ref.
+    ///
+    /// # Safety
+    /// `slot` was claimed, and is given back once.
+    #[inline]
+    pub(crate) unsafe fn free_slot(slot: NonNull<WaitNode>) {
+        // SAFETY: the ref of the claim.
+        let task = unsafe { TaskRef::adopt(task_of_slot(slot.as_ptr())) };
+        task.task().clear(SLOT_USED);
     }
 
     /// Polls the task, whose turn it is.
@@ -188,6 +203,10 @@ pub(crate) fn is_polling() -> bool {
     !CURRENT.get().is_null()
 }
 
+fn task_of_slot(slot: *const WaitNode) -> *const Task {
+    slot.wrapping_byte_sub(offset_of!(Task, slot)).cast()
+}
+
 /// The task that is being polled.
 #[derive(Clone, Copy)]
 pub(crate) struct Current<'a> {
@@ -216,20 +235,27 @@ impl<'a> Current<'a> {
         unsafe { TaskRef::new(self.task) }
     }
 
-    pub(crate) fn waits(&self) -> &List {
-        &self.task().waits
+    pub(crate) fn extra_waits(&self) -> &List {
+        &self.task().extra_waits
     }
 
-    /// The task's place for an await, if it is free.
+    /// The task's place for an await, if it is free. The claim owns a ref on the task.
+    #[inline]
     pub(crate) fn claim_wait_slot(&self) -> Option<NonNull<WaitNode>> {
         let task = self.task();
         if task.has(SLOT_USED) {
             return None;
         }
         task.set(SLOT_USED);
+        let _ = task.cell.retain().into_raw();
         // From the block's pointer, so that a list may lead back to the node.
         // SAFETY: the task is alive.
         NonNull::new(UnsafeCell::raw_get(unsafe { &raw const (*self.task).slot }).cast())
+    }
+
+    /// Whether this is the task's place for an await.
+    pub(crate) fn has_slot(&self, slot: NonNull<WaitNode>) -> bool {
+        ptr::eq(task_of_slot(slot.as_ptr()), self.task)
     }
 
     pub(crate) fn has_noted_cancel(&self) -> bool {
@@ -265,14 +291,16 @@ impl Task {
 
     /// The promises that will still wake the task.
     fn awaited(&self) -> impl Iterator<Item = Raw> {
-        let mut at = self.waits.front();
-        std::iter::from_fn(move || {
+        let slot: *const WaitNode = self.slot.get().cast_const().cast();
+        let first = self.has(SLOT_USED).then_some(slot);
+        let mut at = self.extra_waits.front();
+        let extra = std::iter::from_fn(move || {
             let links = at?;
-            at = self.waits.after(links);
-            Some(links)
-        })
-        // SAFETY: the members of the list are live nodes.
-        .filter_map(|links| unsafe { WaitNode::awaited(links) })
+            at = self.extra_waits.after(links);
+            Some(WaitNode::of_extra(links))
+        });
+        // SAFETY: the node in a slot that is used, and the members of the list, are alive.
+        first.into_iter().chain(extra).filter_map(|node| unsafe { (*node).awaited() })
     }
 }
 
@@ -495,7 +523,7 @@ where
             live: Links::new(),
             flags: Cell::new(0),
             storage: Cell::new(Storage::capture()),
-            waits: List::new(),
+            extra_waits: List::new(),
             slot: UnsafeCell::new(MaybeUninit::uninit()),
             remote: AtomicPtr::new(ptr::null_mut()),
             home: inbox::home_address(),
