@@ -81,6 +81,13 @@ impl List {
         (!self.is_empty()).then(|| self.0.next.get())
     }
 
+    /// The member, if there is exactly one.
+    #[inline]
+    pub(crate) fn sole(&self) -> Option<*const Links> {
+        let first = self.0.next.get();
+        (!self.is_empty() && ptr::eq(first, self.0.prev.get())).then_some(first)
+    }
+
     /// The member behind `links`, which is one of this list.
     pub(crate) fn after(&self, links: *const Links) -> Option<*const Links> {
         // SAFETY: a member is alive, by rule 2.

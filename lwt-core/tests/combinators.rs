@@ -431,3 +431,72 @@ fn a_combinator_takes_its_place_in_the_order_of_attachment() {
     r.wakeup(1);
     assert_eq!(log.take(), "before chosen all after");
 }
+
+// ---- life -----------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn direct_callbacks_outlive_the_handle() {
+    type Form = fn(Promise<i32>) -> Promise<i32>;
+    let forms: &[(&str, Form)] = &[
+        ("map", |p| p.map(|v| v)),
+        ("both", |p| both(p, Promise::ready(())).map(|(v, ())| v)),
+        ("all", |p| all([p]).map(|v| v[0])),
+        ("choose", |p| choose([p])),
+        ("pick", |p| pick([p])),
+        ("nchoose", |p| nchoose([p]).map(|v| v[0])),
+        ("protected", |p| p.protected()),
+        ("no_cancel", |p| p.no_cancel()),
+        ("wrap_in_cancelable", |p| p.wrap_in_cancelable()),
+        ("a copy of a choose", |p| choose([p]).protected()),
+        ("a task", |p| lwt_core::spawn(p)),
+    ];
+    for (name, form) in forms {
+        let log = Log::new();
+        let (p, r) = wait::<i32>();
+        let q = form(p);
+        q.on_success({
+            let log = log.clone();
+            move |v| log.add(v)
+        });
+        q.on_any({
+            let log = log.clone();
+            move |_| log.add("any")
+        });
+        q.on_termination(log.note("end"));
+        drop(q);
+        assert!(r.is_wanted(), "{name}");
+        r.wakeup(5);
+        common::spin();
+        assert_eq!(log.take(), "5 any end", "{name}");
+
+        let (p, r) = wait::<i32>();
+        let q = form(p);
+        q.on_failure({
+            let log = log.clone();
+            move |e| log.add(common::text(e))
+        });
+        drop(q);
+        r.wakeup_err(Error::msg("boom"));
+        common::spin();
+        assert_eq!(log.take(), "error boom", "{name}");
+    }
+}
+
+#[test]
+fn direct_callbacks_on_joins() {
+    let log = Log::new();
+    let (p, r) = wait::<()>();
+    let joined = join([p.clone()]);
+    joined.on_termination(log.note("join"));
+    let values = all([p.clone()]);
+    values.on_termination(log.note("all"));
+    let pair = both(p.clone(), p.clone());
+    pair.on_termination(log.note("both"));
+    let many = nchoose([p.clone()]);
+    many.on_termination(log.note("nchoose"));
+    let split = nchoose_split([p]);
+    split.on_termination(log.note("nchoose_split"));
+    drop((joined, values, pair, many, split));
+    r.wakeup(());
+    assert_eq!(log.take(), "join all both nchoose nchoose_split");
+}

@@ -217,7 +217,7 @@ fn who_counts_as_a_holder() {
     assert!(!r.is_wanted(), "a decided choose does not");
 
     let (p, r) = wait::<i32>();
-    let waiting = lwt_core::spawn(async move { p.await });
+    let waiting = lwt_core::spawn(p);
     assert!(r.is_wanted(), "a task that awaits it holds");
     drop(waiting);
     assert!(r.is_wanted(), "also detached");

@@ -119,7 +119,7 @@ fn a_wake_inside_a_wake() {
 fn the_notifier_hears_each_pause() {
     let counts: Rc<RefCell<Vec<usize>>> = Rc::default();
     let sink = counts.clone();
-    register_pause_notifier(move |n| sink.borrow_mut().push(n));
+    register_pause_notifier(Some(Rc::new(move |n| sink.borrow_mut().push(n))));
     let ps = [pause(), pause(), pause()];
     assert_eq!(*counts.borrow(), [1, 2, 3]);
     wakeup_paused();
@@ -127,24 +127,24 @@ fn the_notifier_hears_each_pause() {
     drop(pause());
     assert_eq!(*counts.borrow(), [1, 2, 3, 1]);
     abandon_paused();
-    register_pause_notifier(|_| ());
+    register_pause_notifier(None);
 }
 
 #[test]
 fn the_notifier_may_wake_and_pause() {
     let depth = Rc::new(Cell::new(0));
     let seen = depth.clone();
-    register_pause_notifier(move |_| {
+    register_pause_notifier(Some(Rc::new(move |_| {
         seen.set(seen.get() + 1);
         if seen.get() == 1 {
             drop(pause());
             wakeup_paused();
         }
-    });
+    })));
     let p = pause();
     assert_eq!(show(&p), "ok ()", "the notifier is called when the promise is queued already");
     assert_eq!(depth.get(), 2);
-    register_pause_notifier(|_| ());
+    register_pause_notifier(None);
 }
 
 #[test]

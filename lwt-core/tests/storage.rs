@@ -178,7 +178,7 @@ fn a_task_keeps_its_values_across_awaits() {
             tell(&log, key);
             pause().await?;
             tell(&log, key);
-            lwt_core::task::yield_now().await;
+            lwt_core::task::yield_now().await?;
             tell(&log, key);
             Ok::<_, Error>(())
         })
@@ -202,7 +202,7 @@ fn callbacks_attached_inside_a_task_inherit_from_it() {
     let t = key.with_value(Some(3), || {
         let (log, key) = (log.clone(), key);
         spawn(async move {
-            lwt_core::task::yield_now().await;
+            lwt_core::task::yield_now().await?;
             p.on_termination(move || tell(&log, key));
             Ok::<_, Error>(())
         })
@@ -252,14 +252,12 @@ fn scopes_of_two_tasks_do_not_mix() {
             let log = log.clone();
             let body = async move {
                 for _ in 0..2 {
-                    lwt_core::task::yield_now().await;
+                    lwt_core::task::yield_now().await?;
                     tell(&log, key);
                 }
-            };
-            spawn(async move {
-                key.scope(Some(n), body).await;
                 Ok::<_, Error>(())
-            })
+            };
+            spawn(key.scope(Some(n), body))
         })
         .collect();
     spin();

@@ -208,7 +208,7 @@ fn yield_now_lets_the_others_go_first() {
             spawn(async move {
                 for n in 0..3 {
                     log.add(format!("{name}{n}"));
-                    lwt_core::task::yield_now().await;
+                    lwt_core::task::yield_now().await?;
                 }
                 Outcome::Ok(())
             })
@@ -226,7 +226,7 @@ fn a_task_that_keeps_yielding_does_not_hold_run_ready() {
         let stop = stop.clone();
         async move {
             while !stop.get() {
-                lwt_core::task::yield_now().await;
+                lwt_core::task::yield_now().await?;
             }
             Outcome::Ok(())
         }
@@ -748,18 +748,22 @@ fn a_cancel_that_meets_a_running_task_is_remembered() {
 }
 
 #[test]
-fn a_cancel_that_meets_a_yielding_task_is_remembered() {
-    let (q, _rq) = task::<()>();
+fn a_yield_takes_the_cancel() {
+    let (q, rq) = task::<i32>();
     let t = spawn({
         let q = q.clone();
         async move {
-            lwt_core::task::yield_now().await;
+            let yielded = lwt_core::task::yield_now().await;
+            assert!(yielded.is_err_and(|e| e.is_canceled()));
             q.await
         }
     });
     t.cancel();
     spin();
-    assert_eq!([show(&t), show(&q)], ["canceled", "canceled"]);
+    assert_eq!([show(&t), show(&q)], ["pending", "pending"]);
+    rq.wakeup(1);
+    spin();
+    assert_eq!(show(&t), "ok 1");
 }
 
 #[test]

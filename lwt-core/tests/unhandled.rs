@@ -58,7 +58,7 @@ fn with_clones_the_last_one_tells() {
 fn a_look_is_enough() {
     let hook = Unhandled::collect();
     let looks: [(&str, fn(&Promise<i32>)); 5] = [
-        ("state", |p| drop(p.state())),
+        ("state", |p| _ = p.state()),
         ("on_failure", |p| p.on_failure(|_| ())),
         ("on_any", |p| p.on_any(|_| ())),
         ("on_termination", |p| p.on_termination(|| ())),
@@ -115,7 +115,7 @@ fn a_look_at_any_clone_counts() {
     let error = Error::msg("shared");
     let p = Promise::<()>::fail(error.clone());
     let q = Promise::<()>::fail(error);
-    drop(p.state());
+    let _ = p.state();
     drop(q);
     drop(p);
     assert_eq!(hook.take(), "");
@@ -263,6 +263,22 @@ fn a_combinator_absorbs_the_errors_that_are_not_its_result() {
     rb.wakeup_err(Error::msg("b"));
     drop(p);
     assert_eq!(hook.take(), "error a", "only the result");
+}
+
+#[test]
+fn a_loser_that_somebody_else_holds() {
+    let hook = Unhandled::collect();
+    let (p, r) = wait::<i32>();
+    drop(choose([p.clone(), Promise::ready(1)]));
+    r.wakeup_err(Error::msg("later"));
+    assert_eq!(hook.take(), "");
+    drop(p);
+    assert_eq!(hook.take(), "error later", "the choose was over, and absorbed nothing");
+
+    let (p, r) = wait::<i32>();
+    drop(choose([p, Promise::ready(1)]));
+    r.wakeup_err(Error::msg("lost race"));
+    assert_eq!(hook.take(), "", "the choose was its last holder");
 }
 
 #[test]

@@ -227,7 +227,8 @@ fn threads_race_with_the_end_of_the_loop() {
                 thread::spawn(move || {
                     ending.wait();
                     for _ in 0..20 {
-                        waker.clone().wake();
+                        let clone = waker.clone();
+                        clone.wake();
                         waker.wake_by_ref();
                     }
                 })
@@ -362,7 +363,7 @@ fn a_posted_closure_may_post_and_spawn() {
         drop(spawn({
             let count = count.clone();
             async move {
-                lwt_core::task::yield_now().await;
+                lwt_core::task::yield_now().await?;
                 count.fetch_add(10, Ordering::SeqCst);
                 Ok::<_, Error>(())
             }
@@ -424,7 +425,6 @@ fn a_post_to_a_thread_that_has_ended_fails_and_drops_the_closure() {
     let held = witness.clone();
     let posted = inbox.post(move || drop(held));
     assert!(posted.is_err());
-    drop(posted);
     assert_eq!(Arc::strong_count(&witness), 1);
 }
 
@@ -514,7 +514,7 @@ fn the_end_of_a_thread_drops_what_it_still_runs() {
         let queued = Token(count.clone());
         drop(spawn(async move {
             let _queued = queued;
-            lwt_core::task::yield_now().await;
+            lwt_core::task::yield_now().await?;
             std::future::pending::<()>().await;
             Ok::<_, Error>(())
         }));

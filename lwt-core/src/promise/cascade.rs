@@ -90,7 +90,11 @@ fn let_go(root: Raw) {
 }
 
 impl Levels {
+    #[inline]
     fn run_or_defer(&self, root: Raw, when: When) {
+        if wakes_a_task_only(root) {
+            return;
+        }
         let running = self.running.get();
         let in_place = match when {
             When::Now => running < LIMIT,
@@ -168,6 +172,24 @@ pub(crate) fn guarded(f: impl FnOnce()) {
     }
 }
 
+/// The commonest cascade: one callback, which puts a task into the run queue. That needs no level, as it runs nobody's code. Whether
+/// it was so, and is done.
+#[inline]
+fn wakes_a_task_only(root: Raw) -> bool {
+    let Some(links) = root.callbacks.sole() else { return false };
+    let node = links.cast::<Node>();
+    // SAFETY: a member of the list is a live node.
+    let vtable = unsafe { (*node).vtable.get() };
+    if vtable.kind != NodeKind::Waking {
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { (*links).unlink() };
+    // SAFETY: the node is alive, and out of the list.
+    unsafe { (vtable.run)(node, root) };
+    true
+}
+
 /// Runs all callbacks of a resolved root.
 fn run_callbacks(root: Raw) {
     if root.has(HAS_EARLY) && root.has(CANCELED) {
@@ -189,7 +211,9 @@ fn run_node(node: *const Node, root: Raw) {
     unsafe {
         let vtable = (*node).vtable.get();
         match vtable.kind {
-            NodeKind::Taking | NodeKind::Holding | NodeKind::Looking => (vtable.run)(node, root),
+            NodeKind::Taking | NodeKind::Holding | NodeKind::Waking | NodeKind::Looking => {
+                (vtable.run)(node, root)
+            }
             NodeKind::OnCancel | NodeKind::OnUnwanted => (vtable.drop)(node),
         }
     }
@@ -214,7 +238,7 @@ pub(crate) fn run_early(root: Raw) {
                 // SAFETY: the node is alive until it runs, and `early` is emptied below before it goes.
                 unsafe { early.push_back(links) };
             }
-            NodeKind::Taking | NodeKind::Holding | NodeKind::Looking => {}
+            NodeKind::Taking | NodeKind::Holding | NodeKind::Waking | NodeKind::Looking => {}
         }
     }
     if !left {

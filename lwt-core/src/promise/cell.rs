@@ -346,6 +346,8 @@ pub(crate) enum NodeKind {
     Taking,
     /// Works on a handle that it holds, and so has no share of its own.
     Holding,
+    /// As [`Holding`](NodeKind::Holding), and does nothing but put a task of ours into the run queue.
+    Waking,
     /// Gets a reference to the value: it has a share for that.
     Looking,
     /// Runs first, if the rejection is a cancel; has no share. Otherwise it is dropped.

@@ -39,7 +39,7 @@ impl<T: 'static, const CANCELS: bool> Picking<T> for One<CANCELS> {
 
     fn outcome(members: &Members<T>, winner: Option<usize>) -> Result<T, Error> {
         let winner = winner.unwrap_or_else(|| draw(members));
-        match members.iter().nth(winner).map(|member| member.take().try_take()) {
+        match members.get(winner).map(|member| member.take().try_take()) {
             Some(Ok(outcome)) => outcome,
             _ => Err(Error::abandoned()), // not reached: the winner is one of them, and resolved
         }
@@ -104,7 +104,7 @@ impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
         let choose = unsafe { &*cell.as_ptr::<Choose<T, P>>() };
         let members = choose.members.take();
         members.unlink();
-        let winner = members.pointers().position(|other| std::ptr::eq(other, member));
+        let winner = Some(members.place_of(member));
         // SAFETY: the ref is made for this.
         let owner = unsafe { Owner::<P::Output>::adopt(cell.retain().into_raw()) };
         let _ = owner.resolve(decide::<T, P>(members, winner), When::Now);
@@ -121,7 +121,7 @@ fn decide<T, P: Picking<T>>(members: Members<T>, winner: Option<usize>) -> Resul
             cancel::cancel(loser);
         }
     }
-    members.iter().for_each(|loser| loser.take().drop_silently());
+    members.for_each_left(Promise::drop_silently);
     // A loser may have had the same error.
     outcome.inspect_err(Error::mark_fresh)
 }

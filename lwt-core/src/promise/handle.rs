@@ -56,6 +56,13 @@ impl<T> Handle<T> {
         (!root.is_pending() && (root.shares() == 1 || unsafe { shared_takeable::<T>(root) })).then_some(root)
     }
 
+    /// Whether the value is there and nobody else has a share.
+    #[inline]
+    pub(crate) fn is_sole(&self) -> bool {
+        let root = self.root();
+        !root.is_pending() && root.shares() == 1
+    }
+
     /// The value, once resolved.
     #[inline]
     pub(crate) fn peek(&self) -> Option<Result<&T, &Error>> {

@@ -143,6 +143,27 @@ impl<T> Members<T> {
     pub(crate) fn unlink(&self) {
         self.iter().for_each(Member::unlink);
     }
+
+    /// The place of a member.
+    pub(crate) fn place_of(&self, member: *const Member<T>) -> usize {
+        (member.addr() - self.first.addr().get()) / size_of::<Member<T>>()
+    }
+
+    pub(crate) fn get(&self, place: usize) -> Option<&Member<T>> {
+        // SAFETY: within the block; the member lives as long as `self`.
+        (place < self.len).then(|| unsafe { self.first.add(place).as_ref() })
+    }
+
+    /// Gives all promises that are left to `f`. The members are unlinked.
+    pub(crate) fn for_each_left(mut self, mut f: impl FnMut(Promise<T>)) {
+        // Rather leak the rest than drop twice, if `f` panics.
+        let len = std::mem::take(&mut self.len);
+        for place in 0..len {
+            // SAFETY: within the block; each member is taken once.
+            let member = unsafe { self.first.add(place).read() };
+            f(member.promise.into_inner());
+        }
+    }
 }
 
 impl<T> Default for Members<T> {

@@ -48,8 +48,8 @@ struct Foreign {
     waker: Cell<Option<Waker>>,
 }
 
-static INLINE: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_inline, drop: not_woken };
-static EXTRA: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_extra, drop: not_woken };
+static INLINE: NodeVTable = NodeVTable { kind: NodeKind::Waking, run: wake_inline, drop: not_woken };
+static EXTRA: NodeVTable = NodeVTable { kind: NodeKind::Waking, run: wake_extra, drop: not_woken };
 static FOREIGN: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_foreign, drop: not_woken };
 
 /// # Safety
@@ -240,25 +240,20 @@ impl<T> Future for Promise<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let origin = Origin::caller();
         let this = self.get_mut();
+        let is_there = match &this.repr {
+            Repr::Cell(handle) => handle.is_sole(),
+            Repr::Waiting(waiting) => waiting.with_handle(Handle::is_sole),
+            Repr::Ready(_) | Repr::Failed(_) | Repr::Taken => true,
+        };
+        if !is_there && !this.poll_cell(cx.waker()) {
+            return Poll::Pending;
+        }
         let result = match std::mem::replace(&mut this.repr, Repr::Taken) {
             Repr::Ready(value) => Ok(value),
             Repr::Failed(rejection) => Err(rejection.into_error()),
             Repr::Taken => panic!("a promise was polled after it was ready"),
-            Repr::Cell(handle) if handle.takeable_root().is_some() => handle.take(),
-            Repr::Cell(handle) => match poll_handle(handle, cx.waker()) {
-                Ok(result) => result,
-                Err(waiting) => {
-                    this.repr = Repr::Waiting(waiting);
-                    return Poll::Pending;
-                }
-            },
-            Repr::Waiting(waiting) => match poll_waiting(waiting, cx.waker()) {
-                Ok(result) => result,
-                Err(waiting) => {
-                    this.repr = Repr::Waiting(waiting);
-                    return Poll::Pending;
-                }
-            },
+            Repr::Cell(handle) => handle.take(),
+            Repr::Waiting(waiting) => waiting.into_handle().take(),
         };
         if let Err(error) = &result {
             origin.trace(error);
@@ -268,48 +263,40 @@ impl<T> Future for Promise<T> {
     }
 }
 
-/// The first poll of a pending promise.
-#[inline]
-fn poll_handle<T>(handle: Handle<T>, waker: &Waker) -> Result<Result<T, Error>, Waiting<T>> {
-    let current = Current::polled_with(waker);
-    if cancel_noted(handle.root(), current.as_ref()) && handle.takeable_root().is_some() {
-        return Ok(handle.take());
-    }
-    Err(Waiting::register(handle, current, waker))
-}
-
-/// A further poll.
-#[inline]
-fn poll_waiting<T>(waiting: Waiting<T>, waker: &Waker) -> Result<Result<T, Error>, Waiting<T>> {
-    let takeable = |waiting: &Waiting<T>| waiting.with_handle(|handle| handle.takeable_root().is_some());
-    if takeable(&waiting) {
-        return Ok(waiting.into_handle().take());
-    }
-    let current = Current::polled_with(waker);
-    if cancel_noted(waiting.root(), current.as_ref()) && takeable(&waiting) {
-        return Ok(waiting.into_handle().take());
-    }
-    if waiting.is_for(current.as_ref(), waker) {
-        return Err(waiting);
-    }
-    Err(Waiting::register(waiting.into_handle(), current, waker))
-}
-
-/// Delivers a cancel that met the task while it was not waiting for anything. Whether the promise took it.
-#[inline]
-fn cancel_noted(root: Raw, current: Option<&Current<'_>>) -> bool {
-    match current {
-        Some(task) if task.has_noted_cancel() => deliver_cancel(root, task),
-        _ => false,
+impl<T> Promise<T> {
+    /// Whether the value of a promise with a cell can be taken now; if not, whoever polls is woken when it can.
+    fn poll_cell(&mut self, waker: &Waker) -> bool {
+        let current = Current::polled_with(waker);
+        if let Some(task) = current
+            && task.has_noted_cancel()
+            && let Some(root) = self.root()
+        {
+            deliver_cancel(root, &task);
+        }
+        let handle = match std::mem::replace(&mut self.repr, Repr::Taken) {
+            Repr::Cell(handle) if handle.takeable_root().is_none() => handle,
+            Repr::Waiting(waiting) if waiting.with_handle(|handle| handle.takeable_root().is_none()) => {
+                if waiting.is_for(current.as_ref(), waker) {
+                    self.repr = Repr::Waiting(waiting);
+                    return false;
+                }
+                waiting.into_handle()
+            }
+            takeable => {
+                self.repr = takeable;
+                return true;
+            }
+        };
+        self.repr = Repr::Waiting(Waiting::register(handle, current, waker));
+        false
     }
 }
 
+/// Delivers a cancel that met the task while it was not waiting for anything.
 #[cold]
-fn deliver_cancel(root: Raw, task: &Current<'_>) -> bool {
+fn deliver_cancel(root: Raw, task: &Current<'_>) {
     let _alive = root.retain();
-    let taken = root.is_pending() && cancel::cancel(root);
-    if taken {
+    if cancel::cancel(root) {
         task.forget_cancel();
     }
-    taken
 }

@@ -14,35 +14,35 @@ use lwt_core::{Error, Promise, State, scheduler};
 
 /// What callbacks did, in order.
 #[derive(Clone, Default)]
-pub struct Log(Rc<RefCell<Vec<String>>>);
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
 impl Log {
-    pub fn new() -> Log {
+    pub(crate) fn new() -> Log {
         Log::default()
     }
 
-    pub fn add(&self, entry: impl Display) {
+    pub(crate) fn add(&self, entry: impl Display) {
         self.0.borrow_mut().push(entry.to_string());
     }
 
     /// The entries so far, separated by blanks; the journal is empty afterwards.
-    pub fn take(&self) -> String {
+    pub(crate) fn take(&self) -> String {
         self.0.take().join(" ")
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.borrow().len()
     }
 
     /// A callback that writes `entry`, whatever it is called with.
-    pub fn note(&self, entry: impl Display) -> impl FnOnce() + 'static {
+    pub(crate) fn note(&self, entry: impl Display) -> impl FnOnce() + 'static {
         let (log, entry) = (self.clone(), entry.to_string());
         move || log.add(entry)
     }
 }
 
 /// An error as a test writes it: `canceled`, `abandoned`, `panic TEXT`, `error TEXT`.
-pub fn text(error: &Error) -> String {
+pub(crate) fn text(error: &Error) -> String {
     if error.is_canceled() {
         "canceled".into()
     } else if error.is_abandoned() {
@@ -55,7 +55,7 @@ pub fn text(error: &Error) -> String {
 }
 
 /// The state of a promise: `pending`, `ok VALUE`, or what `text` says. This is a look at the rejection.
-pub fn show<T: Debug + 'static>(promise: &Promise<T>) -> String {
+pub(crate) fn show<T: Debug + 'static>(promise: &Promise<T>) -> String {
     match promise.state() {
         State::Pending => "pending".into(),
         State::Fulfilled(value) => format!("ok {value:?}"),
@@ -64,7 +64,7 @@ pub fn show<T: Debug + 'static>(promise: &Promise<T>) -> String {
 }
 
 /// An outcome in the same words.
-pub fn show_result<T: Debug>(result: Result<T, &Error>) -> String {
+pub(crate) fn show_result<T: Debug>(result: Result<T, &Error>) -> String {
     match result {
         Ok(value) => format!("ok {value:?}"),
         Err(error) => text(error),
@@ -72,7 +72,7 @@ pub fn show_result<T: Debug>(result: Result<T, &Error>) -> String {
 }
 
 /// Polls tasks until none is queued.
-pub fn spin() {
+pub(crate) fn spin() {
     let mut polled = 0;
     loop {
         let now = scheduler::run_ready(64);
@@ -85,36 +85,36 @@ pub fn spin() {
 }
 
 /// One turn of a loop without an engine: wakes the paused, then polls the tasks until none is queued.
-pub fn turn() {
+pub(crate) fn turn() {
     scheduler::wakeup_paused();
     spin();
 }
 
 /// A value that can only be moved.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unique(pub i32);
+pub(crate) struct Unique(pub(crate) i32);
 
 /// Counts how often its clones, or the one original, were dropped.
 #[derive(Clone, Default)]
-pub struct Drops(Rc<Cell<usize>>);
+pub(crate) struct Drops(Rc<Cell<usize>>);
 
 impl Drops {
-    pub fn new() -> Drops {
+    pub(crate) fn new() -> Drops {
         Drops::default()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.get()
     }
 
     /// A token whose drop is counted.
-    pub fn token(&self) -> DropToken {
+    pub(crate) fn token(&self) -> DropToken {
         DropToken(self.0.clone())
     }
 }
 
 /// See [`Drops::token`].
-pub struct DropToken(Rc<Cell<usize>>);
+pub(crate) struct DropToken(Rc<Cell<usize>>);
 
 impl Debug for DropToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -129,13 +129,13 @@ impl Drop for DropToken {
 }
 
 /// Collects what the unhandled-rejection hook of this thread is told, until it is dropped.
-pub struct Unhandled {
+pub(crate) struct Unhandled {
     told: Rc<RefCell<Vec<String>>>,
     before: Option<Rc<dyn Fn(&Error)>>,
 }
 
 impl Unhandled {
-    pub fn collect() -> Unhandled {
+    pub(crate) fn collect() -> Unhandled {
         let told = Rc::new(RefCell::new(Vec::new()));
         let sink = told.clone();
         let before = lwt_core::set_unhandled_hook(Some(Rc::new(move |error: &Error| {
@@ -145,7 +145,7 @@ impl Unhandled {
     }
 
     /// What was told so far, separated by `, `; empty afterwards.
-    pub fn take(&self) -> String {
+    pub(crate) fn take(&self) -> String {
         self.told.take().join(", ")
     }
 }
@@ -157,7 +157,7 @@ impl Drop for Unhandled {
 }
 
 /// Runs `f` on a thread with a stack of 256 KiB; its panic is the test's.
-pub fn on_small_stack<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn on_small_stack<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn(f).expect("a thread");
     match thread.join() {
         Ok(value) => value,
@@ -166,11 +166,11 @@ pub fn on_small_stack<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static)
 }
 
 /// Ends the process when the test that holds it hangs.
-pub struct Watchdog {
+pub(crate) struct Watchdog {
     _bark: mpsc::Sender<()>,
 }
 
-pub fn watchdog() -> Watchdog {
+pub(crate) fn watchdog() -> Watchdog {
     let (bark, quiet) = mpsc::channel::<()>();
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     std::thread::spawn(move || {
@@ -184,7 +184,7 @@ pub fn watchdog() -> Watchdog {
 }
 
 /// How many times a heavy test turns: all of it when optimised, less in a debug build, very little under miri.
-pub fn heavy(release: usize, debug: usize, miri: usize) -> usize {
+pub(crate) fn heavy(release: usize, debug: usize, miri: usize) -> usize {
     if cfg!(miri) {
         miri
     } else if cfg!(debug_assertions) {
@@ -196,10 +196,10 @@ pub fn heavy(release: usize, debug: usize, miri: usize) -> usize {
 
 /// A small generator (splitmix64) for seeded tests.
 #[derive(Clone)]
-pub struct Rng(pub u64);
+pub(crate) struct Rng(pub(crate) u64);
 
 impl Rng {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -208,12 +208,12 @@ impl Rng {
     }
 
     /// A number below `bound`, which is not zero.
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
     /// True once in `n` calls, on average.
-    pub fn one_in(&mut self, n: usize) -> bool {
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 }
