@@ -140,7 +140,7 @@ fn choose_by<T: 'static, P: Picking<T>>(
     }
     let vtable = const {
         &VTable {
-            dealloc: dealloc::<T, P>,
+            dealloc: dealloc_as::<Choose<T, P>>, // the members unlink themselves
             reject: reject::<P::Output>,
             expire: expire::<P::Output>,
             visit: visit::<T, P>,
@@ -177,13 +177,6 @@ unsafe fn visit<T: 'static, P: Picking<T>>(cell: Raw, visitor: &mut dyn Visitor)
 unsafe fn detach<T: 'static, P: Picking<T>>(cell: Raw) {
     // SAFETY: the cell is a `Choose<T, P>`, alive.
     drop(unsafe { &*cell.as_ptr::<Choose<T, P>>() }.members.take());
-}
-
-unsafe fn dealloc<T: 'static, P: Picking<T>>(cell: Raw) {
-    // SAFETY: the cell is a `Choose<T, P>`, not freed yet.
-    unsafe { detach::<T, P>(cell) };
-    // SAFETY: no ref is left.
-    unsafe { dealloc_as::<Choose<T, P>>(cell) };
 }
 
 /// The first that is resolved (`Lwt.choose`, `<?>`).

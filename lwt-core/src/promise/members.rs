@@ -173,7 +173,11 @@ impl<T> Default for Members<T> {
 }
 
 impl<T> Drop for Members<T> {
+    #[inline]
     fn drop(&mut self) {
+        if self.capacity == 0 {
+            return;
+        }
         /// Frees the block also if a promise's drop panics.
         struct Block<T>(NonNull<Member<T>>, usize);
         impl<T> Drop for Block<T> {

@@ -1,9 +1,11 @@
 //! Tasks: futures that run as promises.
 //!
-//! [`spawn`] makes one. `header.rs` has the life of a task and its rules, `queue.rs` the run queue, `waker.rs` the wakers.
+//! [`spawn`] makes one. `header.rs` has the states of a task and its rules, `run.rs` its life, `queue.rs` the run queue, `waker.rs`
+//! the wakers.
 
 pub(crate) mod header;
 pub(crate) mod queue;
+mod run;
 mod waker;
 
 use std::future::Future;
@@ -45,7 +47,7 @@ where
     E: Into<Error> + 'static,
     F: Future<Output = Result<T, E>> + 'static,
 {
-    header::spawn(future, Origin::caller())
+    run::spawn(future, Origin::caller())
 }
 
 /// Drops the future of a task and rejects its promise with [`Canceled`](crate::Canceled), at once; if the task is running (it aborts

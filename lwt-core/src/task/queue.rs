@@ -7,7 +7,8 @@ use std::ptr;
 use crate::Error;
 use crate::list::{Links, List};
 
-use super::header::{self, Task, TaskRef};
+use super::header::{Task, TaskRef};
+use super::run;
 
 struct Tasks {
     /// The run queue, through [`Task::next`]. Each entry owns a ref.
@@ -103,7 +104,7 @@ pub(crate) fn end_all() {
         Some(unsafe { TaskRef::new(task) })
     };
     while let Some(task) = first() {
-        header::end(&task, Error::abandoned());
+        run::end(&task, Error::abandoned());
     }
     while pop().is_some() {}
 }

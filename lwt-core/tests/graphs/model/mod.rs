@@ -42,6 +42,8 @@ enum State<T> {
 struct Callback<T> {
     wanted: Box<dyn Fn() -> bool>,
     run: Box<dyn FnOnce(Outcome<T>)>,
+    /// All it does is to queue a task.
+    wakes: bool,
 }
 
 struct Cell<T> {
@@ -151,9 +153,20 @@ fn mark<T: Clone + 'static>(cell: &Rc<Cell<T>>, outcome: Outcome<T>) -> Option<i
 }
 
 fn resolve<T: Clone + 'static>(cell: &Rc<Cell<T>>, outcome: Outcome<T>, later: bool) {
+    let later = later && !wakes_a_task_only(cell);
     if let Some(run) = mark(cell, outcome) {
         level_or_later(later, run);
     }
+}
+
+/// What only queues a task need not wait for the outermost level: it runs nobody's code.
+fn wakes_a_task_only<T>(cell: &Rc<Cell<T>>) -> bool {
+    let cell = root(cell);
+    let callbacks = cell.callbacks.borrow();
+    let mut wanted = callbacks.iter().filter(|callback| (callback.wanted)());
+    cell.on_cancel.borrow().is_empty()
+        && wanted.next().is_some_and(|callback| callback.wakes)
+        && wanted.next().is_none()
 }
 
 /// Makes `outer` what the promise is that its callback returned.
@@ -263,8 +276,11 @@ impl<T: Clone + 'static> Promise<T> {
     }
 
     fn watch_while(&self, wanted: impl Fn() -> bool + 'static, run: impl FnOnce(Outcome<T>) + 'static) {
-        let cell = root(&self.0);
-        cell.callbacks.borrow_mut().push(Callback { wanted: Box::new(wanted), run: Box::new(run) });
+        self.push(Callback { wanted: Box::new(wanted), run: Box::new(run), wakes: false });
+    }
+
+    fn push(&self, callback: Callback<T>) {
+        root(&self.0).callbacks.borrow_mut().push(callback);
     }
 
     fn attach<U: Clone + 'static>(self, f: impl FnOnce(Outcome<T>) -> Promise<U> + 'static) -> Promise<U> {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use lwt_core::Error;
 
 use super::level::{Key, STORED, level, note_seen};
-use super::{How, Node, Outcome, Promise, Resolver, State, Walk, cancel_all, outcome, resolve};
+use super::{Callback, How, Node, Outcome, Promise, Resolver, State, Walk, cancel_all, outcome, resolve};
 
 thread_local! {
     static READY: RefCell<VecDeque<Rc<Task>>> = const { RefCell::new(VecDeque::new()) };
@@ -130,14 +130,15 @@ impl<T: Clone + 'static> Future for Promise<T> {
         task.waits.borrow_mut().push(self.node());
         let turn = task.turn.get();
         let asked = task.clone();
-        self.watch_while(
-            move || asked.turn.get() == turn,
-            move |_| {
+        self.push(Callback {
+            wanted: Box::new(move || asked.turn.get() == turn),
+            run: Box::new(move |_| {
                 if task.turn.get() == turn {
                     task.queue();
                 }
-            },
-        );
+            }),
+            wakes: true,
+        });
         Poll::Pending
     }
 }
