@@ -20,10 +20,11 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use crate::promise::cascade;
+use crate::sync::{AtomicBool, AtomicPtr, Mutex};
 
 /// What is sent: the first field of whatever is to be delivered.
 #[repr(C)]
@@ -44,6 +45,26 @@ impl Letter {
     }
 }
 
+/// Whether a letter that is sent again and again is under way. The receiver [gives it back](Underway::arrived) *before* he does what it says, so that a
+/// sender who comes meanwhile sends it again.
+pub(crate) struct Underway(AtomicBool);
+
+impl Underway {
+    pub(crate) fn new() -> Underway {
+        Underway(AtomicBool::new(false))
+    }
+
+    /// Whether the letter may be sent now.
+    pub(crate) fn claim(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// The letter has arrived. A swap, not a store: it has to see what the senders did who did not send.
+    pub(crate) fn arrived(&self) {
+        self.0.swap(false, Ordering::AcqRel);
+    }
+}
+
 /// Wakes a thread out of its poll call.
 pub(crate) type Kick = Arc<dyn Fn() + Send + Sync>;
 
@@ -57,7 +78,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) const fn new() -> Inbox {
+    pub(crate) fn new() -> Inbox {
         Inbox { head: AtomicPtr::new(EMPTY), kick: Mutex::new(None) }
     }
 
@@ -290,4 +311,154 @@ unsafe fn call<F: FnOnce()>(letter: *mut Letter) {
 unsafe fn drop_closure<F>(letter: *mut Letter) {
     // SAFETY: as in `call`.
     drop(unsafe { Box::from_raw(letter.cast::<Closure<F>>()) });
+}
+
+/// `RUSTFLAGS="--cfg loom" cargo test -p lwt-core --release --lib loom`
+#[cfg(all(test, loom))]
+mod loom_models {
+    use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+    use loom::sync::atomic::{AtomicBool, AtomicUsize};
+    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::thread;
+
+    use super::{Inbox, Letter, Underway};
+
+    /// The poll call: sleeps until it is kicked.
+    #[derive(Default)]
+    struct Poll {
+        kicked: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Poll {
+        fn kick(&self) {
+            *self.kicked.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+
+        fn sleep(&self) {
+            let mut kicked = self.kicked.lock().unwrap();
+            while !*kicked {
+                kicked = self.changed.wait(kicked).unwrap();
+            }
+            *kicked = false;
+        }
+    }
+
+    #[repr(C)]
+    struct Note {
+        letter: Letter,
+        read: Arc<AtomicUsize>,
+    }
+
+    unsafe fn read_note(letter: *mut Letter) {
+        // SAFETY: the letter is that of a boxed note, which it owns.
+        let note = unsafe { Box::from_raw(letter.cast::<Note>()) };
+        note.read.fetch_add(1, Relaxed);
+    }
+
+    unsafe fn drop_note(letter: *mut Letter) {
+        // SAFETY: as above.
+        drop(unsafe { Box::from_raw(letter.cast::<Note>()) });
+    }
+
+    fn with_kick(poll: &Arc<Poll>) -> std::sync::Arc<Inbox> {
+        let inbox = Inbox::new();
+        let poll = Arc::clone(poll);
+        inbox.set_kick(Some(std::sync::Arc::new(move || poll.kick())));
+        std::sync::Arc::new(inbox)
+    }
+
+    /// The home thread's loop until `done`.
+    fn turn_until(inbox: &Inbox, poll: &Poll, done: impl Fn() -> bool) {
+        loop {
+            inbox.drain();
+            if done() {
+                return;
+            }
+            if inbox.prepare_sleep() {
+                poll.sleep();
+            }
+            inbox.awake();
+        }
+    }
+
+    /// No letter is slept over: the model would deadlock.
+    #[test]
+    fn every_letter_arrives() {
+        loom::model(|| {
+            let poll = Arc::new(Poll::default());
+            let inbox = with_kick(&poll);
+            let read = Arc::new(AtomicUsize::new(0));
+            let senders: Vec<_> = (0..2)
+                .map(|_| {
+                    let (inbox, read) = (inbox.clone(), read.clone());
+                    thread::spawn(move || {
+                        let letter = Letter::new(read_note, drop_note);
+                        let note = Box::into_raw(Box::new(Note { letter, read }));
+                        // SAFETY: a fresh letter, which owns its box.
+                        unsafe { inbox.send(note.cast()) };
+                    })
+                })
+                .collect();
+            turn_until(&inbox, &poll, || read.load(Relaxed) == 2);
+            senders.into_iter().for_each(|sender| sender.join().unwrap());
+            inbox.close();
+        });
+    }
+
+    #[repr(C)]
+    struct Bell {
+        letter: Letter,
+        underway: Underway,
+        rung: AtomicBool,
+    }
+
+    unsafe fn ring(letter: *mut Letter) {
+        // SAFETY: the count that was sent with the letter.
+        let bell = unsafe { std::sync::Arc::from_raw(letter.cast::<Bell>()) };
+        bell.underway.arrived();
+        bell.rung.store(true, Relaxed);
+    }
+
+    unsafe fn throw_bell(letter: *mut Letter) {
+        // SAFETY: as above.
+        drop(unsafe { std::sync::Arc::from_raw(letter.cast::<Bell>()) });
+    }
+
+    /// A wake is never lost: after the last one, the task is polled and sees all that was done before it.
+    #[test]
+    fn a_wake_is_followed_by_a_poll() {
+        loom::model(|| {
+            let poll = Arc::new(Poll::default());
+            let inbox = with_kick(&poll);
+            let bell = std::sync::Arc::new(Bell {
+                letter: Letter::new(ring, throw_bell),
+                underway: Underway::new(),
+                rung: AtomicBool::new(false),
+            });
+            let work = Arc::new(AtomicUsize::new(0));
+            let wakers: Vec<_> = (0..2)
+                .map(|_| {
+                    let (inbox, bell, work) = (inbox.clone(), bell.clone(), work.clone());
+                    thread::spawn(move || {
+                        work.fetch_add(1, Release);
+                        if bell.underway.claim() {
+                            let letter = std::sync::Arc::into_raw(bell).cast_mut().cast();
+                            // SAFETY: `underway` keeps it from being sent twice; the count is the letter's.
+                            unsafe { inbox.send(letter) };
+                        }
+                    })
+                })
+                .collect();
+            let mut seen = 0;
+            while seen < 2 {
+                turn_until(&inbox, &poll, || bell.rung.swap(false, Relaxed));
+                seen = work.load(Acquire); // the poll
+            }
+            wakers.into_iter().for_each(|waker| waker.join().unwrap());
+            inbox.close();
+        });
+    }
 }

@@ -46,6 +46,7 @@ mod random;
 pub mod registry;
 pub mod scheduler;
 mod storage;
+mod sync;
 pub mod task;
 mod unhandled;
 

@@ -393,6 +393,21 @@ fn what_nobody_wants_of_a_dropped_copy() {
 }
 
 #[test]
+fn a_rejection_that_meets_a_copy_being_cancelled() {
+    let hook = Unhandled::collect();
+    let (p, r) = task::<i32>();
+    // A cancel marks the outer copy, then the inner one; the handler runs before the inner one has let go of `p`.
+    let copy = p.protected().wrap_in_cancelable();
+    let caught = copy.catch(move |_| {
+        r.wakeup_err(Error::msg("meanwhile"));
+        Promise::ready(1)
+    });
+    caught.cancel();
+    assert_eq!(show(&caught), "ok 1");
+    assert_eq!(hook.take(), "error meanwhile");
+}
+
+#[test]
 fn a_discarded_unification_tells_once() {
     let hook = Unhandled::collect();
     let (gate, rg) = wait::<()>();

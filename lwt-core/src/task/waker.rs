@@ -5,16 +5,16 @@
 //! 2. A clone is a *remote* waker: a counted [`Remote`], one per task, made by the first clone. It may be kept, used and dropped anywhere and at any time. It knows
 //!    its thread's inbox, and the task until that is done.
 //! 3. `Remote::task` is read and written on the home thread only. Another thread's wake sends the `Remote` to the inbox, once until it is delivered:
-//!    `queued` is set by the sender's swap, and cleared by a swap of the receiver *before* the task is queued, so that a wake during the poll is not lost.
+//!    it is *underway* from the sender's swap to a swap of the receiver *before* the task is queued, so that a wake during the poll is not lost.
 //! 4. The last clone may be dropped on any thread; a `Remote` owns no task, so no future is dropped away from home.
 
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::inbox::{self, Inbox, Letter};
+use crate::inbox::{self, Inbox, Letter, Underway};
 
 use super::header::{self, Task};
 
@@ -23,7 +23,7 @@ use super::header::{self, Task};
 pub(crate) struct Remote {
     letter: Letter,
     inbox: Arc<Inbox>,
-    queued: AtomicBool,
+    underway: Underway,
     /// Null when the task is done.
     task: AtomicPtr<Task>,
 }
@@ -60,7 +60,7 @@ unsafe fn remote_of(task: *const Task) -> Arc<Remote> {
             letter: Letter::new(deliver, throw_away),
             // SAFETY: written before the task was shared, and never since.
             inbox: unsafe { header::inbox_of(task) },
-            queued: AtomicBool::new(false),
+            underway: Underway::new(),
             task: AtomicPtr::new(task.cast_mut()),
         });
         let made = Arc::into_raw(made).cast_mut();
@@ -94,9 +94,9 @@ impl Remote {
     fn wake(self: &Arc<Remote>) {
         if inbox::is_home(&self.inbox) {
             self.wake_at_home();
-        } else if !self.queued.swap(true, Ordering::AcqRel) {
+        } else if self.underway.claim() {
             let letter = Arc::into_raw(Arc::clone(self)).cast::<Letter>().cast_mut();
-            // SAFETY: a `Remote` starts with its letter, which `queued` keeps from being sent twice; the count is the letter's.
+            // SAFETY: a `Remote` starts with its letter, which `underway` keeps from being sent twice; the count is the letter's.
             unsafe { self.inbox.send(letter) };
         }
     }
@@ -114,7 +114,7 @@ impl Remote {
 unsafe fn deliver(letter: *mut Letter) {
     // SAFETY: the count that was sent with the letter.
     let remote = unsafe { Arc::from_raw(letter.cast::<Remote>()) };
-    remote.queued.swap(false, Ordering::AcqRel);
+    remote.underway.arrived();
     remote.wake_at_home();
 }
 

@@ -6,8 +6,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{Debug, Display};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lwt_core::{Error, Promise, State, scheduler};
@@ -215,5 +218,52 @@ impl Rng {
     /// True once in `n` calls, on average.
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
+    }
+}
+
+/// A future of nobody's runtime: pending until `open`, counts its polls and its drops.
+pub(crate) struct Foreign {
+    open: Rc<Cell<bool>>,
+    waker: Rc<RefCell<Option<Waker>>>,
+    polls: Rc<Cell<usize>>,
+    _drop: DropToken,
+}
+
+/// The outside of a [`Foreign`].
+#[derive(Clone)]
+pub(crate) struct Gate {
+    open: Rc<Cell<bool>>,
+    pub(crate) waker: Rc<RefCell<Option<Waker>>>,
+    pub(crate) polls: Rc<Cell<usize>>,
+    pub(crate) drops: Drops,
+}
+
+impl Gate {
+    pub(crate) fn new() -> (Foreign, Gate) {
+        let gate =
+            Gate { open: Rc::default(), waker: Rc::default(), polls: Rc::default(), drops: Drops::new() };
+        let Gate { open, waker, polls, drops } = gate.clone();
+        (Foreign { open, waker, polls, _drop: drops.token() }, gate)
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.set(true);
+        let waker = self.waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Foreign {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.polls.set(self.polls.get() + 1);
+        if self.open.get() {
+            return Poll::Ready(());
+        }
+        self.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
     }
 }
