@@ -43,3 +43,8 @@ pub mod prelude {
     pub use lwt_preemptive::detach;
     pub use lwt_unix::{run, sleep, with_timeout};
 }
+
+/// The programs of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

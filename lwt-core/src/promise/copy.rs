@@ -8,7 +8,6 @@ use crate::origin::Origin;
 
 use super::Promise;
 use super::cancel::Visitor;
-use super::cascade::When;
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire};
 use super::members::{Member, Parent};
@@ -34,7 +33,7 @@ impl<T> Parent<T> for Copy<T> {
         // SAFETY: the ref is made for this.
         let owner = unsafe { Owner::<T>::adopt(cell.retain().into_raw()) };
         if let Ok(result) = original.try_take() {
-            let _ = owner.resolve(result, When::Now);
+            owner.pass_on(result);
         }
     }
 }

@@ -226,6 +226,14 @@ impl<T> Owner<T> {
         Ok(())
     }
 
+    /// Passes on the outcome of a promise. If this one is resolved already (cancelled), the value is dropped, and of an error the
+    /// hook is told, as nobody else will answer for it.
+    pub(crate) fn pass_on(&self, result: Result<T, Error>) {
+        if let Err(Err(error)) = self.resolve(result, When::Now) {
+            unhandled::report_unseen(&error);
+        }
+    }
+
     /// Makes the promise whatever `promise` is or becomes.
     pub(crate) fn settle(&self, promise: Promise<T>) {
         let result = match promise.repr {
@@ -235,8 +243,7 @@ impl<T> Owner<T> {
             Repr::Cell(handle) => return self.settle_cell(handle),
             Repr::Waiting(waiting) => return self.settle_cell(waiting.into_handle()),
         };
-        // A cancelled promise stays cancelled, and the value is dropped.
-        let _ = self.resolve(result, When::Now);
+        self.pass_on(result);
     }
 
     fn settle_cell(&self, inner: Handle<T>) {
@@ -248,7 +255,7 @@ impl<T> Owner<T> {
         } else if inner_root.is_pending() {
             unify(root, inner);
         } else if inner.takeable_root().is_some() {
-            let _ = self.resolve(inner.take(), When::Now);
+            self.pass_on(inner.take());
         } else {
             unify(root, attach::passed_on(inner));
         }

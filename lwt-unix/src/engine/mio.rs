@@ -1,0 +1,271 @@
+//! [`MioEngine`]: the default engine, on `mio::Poll` (epoll, kqueue).
+//!
+//! 1. Edge-triggered, one registration per descriptor for its life: an operation costs no call to the poller.
+//! 2. The wake-up of other threads and the alarm are registered like descriptors, with numbers that no token has.
+//!    Neither is ever read: an edge comes with each write, and with each new setting of the alarm.
+//! 3. The poller counts in milliseconds. Where there is an [`Alarm`], a deadline goes to it and the poller waits
+//!    without limit; where there is none, the wait is rounded up. Never early, in either case.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event as MioEvent;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token as MioToken};
+
+use super::alarm::Alarm;
+use super::{Engine, Event, Readiness, Token, Wait, Waker};
+
+const WAKER: MioToken = MioToken(usize::MAX);
+const ALARM: MioToken = MioToken(usize::MAX - 1);
+/// How many events one poll takes at most; what remains comes with the next.
+const BATCH: usize = 1024;
+
+/// The engine on `mio::Poll`: epoll on Linux, kqueue on the BSDs and macOS.
+pub struct MioEngine {
+    poll: Poll,
+    waker: Arc<mio::Waker>,
+    alarm: Option<Alarm>,
+    batch: Events,
+}
+
+impl MioEngine {
+    /// A new engine.
+    ///
+    /// # Errors
+    /// Those of the operating system, above all `EMFILE`: it takes two descriptors, and a third if it is to be had.
+    pub fn new() -> io::Result<MioEngine> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
+        let alarm = Alarm::new(poll.registry(), ALARM).ok();
+        Ok(MioEngine { poll, waker, alarm, batch: Events::with_capacity(BATCH) })
+    }
+
+    /// An engine without a timer descriptor, as where the system has none.
+    #[cfg(test)]
+    fn without_alarm() -> io::Result<MioEngine> {
+        Ok(MioEngine { alarm: None, ..MioEngine::new()? })
+    }
+
+    /// The time-out for the poller; the alarm is set where it serves.
+    fn timeout(&mut self, wait: Wait) -> Option<Duration> {
+        let deadline = match wait {
+            Wait::No => return Some(Duration::ZERO),
+            Wait::Forever => return None,
+            Wait::Until(deadline) => deadline,
+        };
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        if left.is_zero() {
+            return Some(Duration::ZERO);
+        }
+        if let Some(alarm) = &mut self.alarm {
+            match alarm.set(deadline, now) {
+                Ok(()) => return None,
+                // It will not do better next time.
+                Err(_) => self.alarm = None,
+            }
+        }
+        Some(round_up(left))
+    }
+}
+
+/// Up to whole milliseconds.
+fn round_up(time: Duration) -> Duration {
+    let rest = time.subsec_nanos() % 1_000_000;
+    if rest == 0 { time } else { time.saturating_add(Duration::from_nanos(u64::from(1_000_000 - rest))) }
+}
+
+fn readiness(event: &MioEvent) -> Readiness {
+    let mut set = Readiness::NONE;
+    let error = event.is_error();
+    let read_closed = error || event.is_read_closed();
+    let write_closed = error || event.is_write_closed();
+    if read_closed {
+        set = set.with(Readiness::READ_CLOSED);
+    }
+    if write_closed {
+        set = set.with(Readiness::WRITE_CLOSED);
+    }
+    if read_closed || event.is_readable() || event.is_priority() {
+        set = set.with(Readiness::READ);
+    }
+    if write_closed || event.is_writable() {
+        set = set.with(Readiness::WRITE);
+    }
+    set
+}
+
+impl Engine for MioEngine {
+    fn name(&self) -> &'static str {
+        "mio"
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn register(&mut self, fd: RawFd, token: Token) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut SourceFd(&fd), MioToken(token.number()), both)
+    }
+
+    fn deregister(&mut self, fd: RawFd, _token: Token) -> io::Result<()> {
+        self.poll.registry().deregister(&mut SourceFd(&fd))
+    }
+
+    fn poll(&mut self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
+        let timeout = self.timeout(wait);
+        match self.poll.poll(&mut self.batch, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        for event in &self.batch {
+            match event.token() {
+                // They have done what they are for: the wait is over.
+                WAKER | ALARM => {}
+                MioToken(number) => {
+                    events.push(Event { token: Token::from_number(number), readiness: readiness(event) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        let waker = Arc::clone(&self.waker);
+        Arc::new(move || {
+            // It fails only where the descriptor is not what it was; there is nobody to tell, and nothing to be done.
+            let _ = waker.wake();
+        })
+    }
+
+    fn after_fork(&mut self) -> io::Result<()> {
+        *self = MioEngine::new()?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for MioEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MioEngine").field("exact", &self.alarm.is_some()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::entry::guarded;
+
+    fn waited(engine: &mut MioEngine, time: Duration) -> Duration {
+        let start = Instant::now();
+        let deadline = start + time;
+        while Instant::now() < deadline {
+            engine.poll(Wait::Until(deadline), &mut Vec::new()).expect("poll");
+        }
+        start.elapsed()
+    }
+
+    #[test]
+    fn a_deadline_is_never_early_with_and_without_the_alarm() {
+        guarded("a_deadline_is_never_early_with_and_without_the_alarm", || {
+            for mut engine in [MioEngine::new().expect("engine"), MioEngine::without_alarm().expect("engine")]
+            {
+                for micros in [1, 50, 300, 999, 1500, 2001] {
+                    let time = Duration::from_micros(micros);
+                    assert!(waited(&mut engine, time) >= time);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn one_poll_reaches_a_deadline_below_a_millisecond() {
+        guarded("one_poll_reaches_a_deadline_below_a_millisecond", || {
+            // Rounding down would return at once, and a loop over it would spin.
+            for mut engine in [MioEngine::new().expect("engine"), MioEngine::without_alarm().expect("engine")]
+            {
+                let deadline = Instant::now() + Duration::from_micros(700);
+                engine.poll(Wait::Until(deadline), &mut Vec::new()).expect("poll");
+                assert!(Instant::now() >= deadline);
+            }
+        });
+    }
+
+    #[test]
+    fn an_earlier_deadline_after_a_later_one() {
+        guarded("an_earlier_deadline_after_a_later_one", || {
+            let mut engine = MioEngine::new().expect("engine");
+            let far = Instant::now() + Duration::from_secs(3600);
+            engine.waker()();
+            engine.poll(Wait::Until(far), &mut Vec::new()).expect("poll");
+            let near = Instant::now() + Duration::from_millis(3);
+            engine.poll(Wait::Until(near), &mut Vec::new()).expect("poll");
+            assert!(Instant::now() >= near);
+        });
+    }
+
+    #[test]
+    fn an_edge_is_reported_once_and_the_end_is_marked() {
+        guarded("an_edge_is_reported_once_and_the_end_is_marked", || {
+            let mut engine = MioEngine::new().expect("engine");
+            let (ours, mut theirs) = UnixStream::pair().expect("pair");
+            let token = Token::new(3, 1);
+            engine.register(ours.as_raw_fd(), token).expect("register");
+            let mut events = Vec::new();
+            engine.poll(Wait::Forever, &mut events).expect("poll");
+            assert_eq!(events, [Event { token, readiness: Readiness::WRITE }]);
+
+            events.clear();
+            theirs.write_all(b"x").expect("write");
+            engine.poll(Wait::Forever, &mut events).expect("poll");
+            assert!(events[0].readiness.contains(Readiness::READ));
+            assert!(!events[0].readiness.contains(Readiness::READ_CLOSED));
+            events.clear();
+            engine.poll(Wait::No, &mut events).expect("poll");
+            assert_eq!(events, []);
+
+            drop(theirs);
+            engine.poll(Wait::Forever, &mut events).expect("poll");
+            assert!(events[0].readiness.contains(Readiness::READ_CLOSED.with(Readiness::READ)));
+            events.clear();
+            engine.deregister(ours.as_raw_fd(), token).expect("deregister");
+            engine.register(ours.as_raw_fd(), Token::new(3, 2)).expect("register again");
+            engine.poll(Wait::Forever, &mut events).expect("poll");
+            assert_eq!(events[0].token, Token::new(3, 2));
+        });
+    }
+
+    #[test]
+    fn the_waker_works_from_another_thread_and_outlives_the_engine() {
+        guarded("the_waker_works_from_another_thread_and_outlives_the_engine", || {
+            let mut engine = MioEngine::new().expect("engine");
+            let waker = engine.waker();
+            let other = std::thread::spawn({
+                let waker = Arc::clone(&waker);
+                move || waker()
+            });
+            engine.poll(Wait::Forever, &mut Vec::new()).expect("poll");
+            other.join().expect("join");
+            drop(engine);
+            waker();
+        });
+    }
+
+    #[test]
+    fn rounding_goes_up() {
+        guarded("rounding_goes_up", || {
+            assert_eq!(round_up(Duration::from_micros(1)), Duration::from_millis(1));
+            assert_eq!(round_up(Duration::from_millis(2)), Duration::from_millis(2));
+            assert_eq!(round_up(Duration::from_nanos(2_000_001)), Duration::from_millis(3));
+            assert!(round_up(Duration::MAX) >= Duration::from_secs(u64::MAX));
+        });
+    }
+}

@@ -1,0 +1,281 @@
+//! [`Registration`]: one descriptor's place in the engine, with what is known of its readiness and who waits for it.
+//!
+//! 1. It is made once for a descriptor and lasts until [`Registration::close`] or its drop, whichever is first; the
+//!    owner closes it before the descriptor.
+//! 2. Readiness is cached, and begins as *ready*: the first attempt is the system call. The engine sets it, and
+//!    whoever meets `EAGAIN` or a short count takes it back ([`Registration::clear`], [`Registration::drained`]). The
+//!    engine reports edges, so nothing may be taken back on suspicion: no second report would come.
+//! 3. "Closed for good" is remembered beside the readiness, so that a short count does not hide the end of file that
+//!    follows it. An `EAGAIN` takes it back as well: what was reported was not an end (a queued error on a datagram
+//!    socket, say), and the engine says it again with every later report.
+//! 4. A wait is one promise, resolved when the readiness comes up. All who wait in a direction are woken, first come
+//!    first; who finds nothing left waits again. A wait that is cancelled, or that nobody holds any more, leaves the
+//!    list at once.
+//! 5. No list is borrowed while a promise is resolved: callbacks may wait, close, and register.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::{Rc, Weak};
+
+use lwt_core::{Error, Promise, Resolver, task};
+use slab::Slab;
+
+use super::{Readiness, Token};
+use crate::main_loop::runtime::Runtime;
+
+/// What a descriptor may be ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Reading, and accepting.
+    Read,
+    /// Writing, and the end of connecting.
+    Write,
+}
+
+impl Direction {
+    fn ready(self) -> Readiness {
+        match self {
+            Direction::Read => Readiness::READ,
+            Direction::Write => Readiness::WRITE,
+        }
+    }
+
+    fn closed(self) -> Readiness {
+        match self {
+            Direction::Read => Readiness::READ_CLOSED,
+            Direction::Write => Readiness::WRITE_CLOSED,
+        }
+    }
+}
+
+/// One descriptor's place in the engine of the thread that made it.
+pub(crate) struct Registration(Rc<Source>);
+
+/// The half of a registration that the runtime's table shares.
+pub(crate) struct Source {
+    fd: RawFd,
+    token: Token,
+    runtime: Weak<Runtime>,
+    known: Cell<Readiness>,
+    reading: RefCell<Waiters>,
+    writing: RefCell<Waiters>,
+    /// Why it was closed.
+    closed: RefCell<Option<Error>>,
+}
+
+/// Those who wait in one direction.
+#[derive(Default)]
+struct Waiters {
+    list: Slab<Waiter>,
+    arrivals: u64,
+}
+
+struct Waiter {
+    /// Its number among all who ever waited here: their order, and what tells it from a later one at its position.
+    arrival: u64,
+    resolver: Resolver<()>,
+}
+
+impl Registration {
+    /// Registers `fd` with this thread's engine, for both directions.
+    ///
+    /// # Errors
+    /// Those of the operating system: `EPERM` if `fd` is always ready (a regular file), `EEXIST` if it is registered
+    /// already, `EMFILE` and the like if this is the first need of an engine and none can be had.
+    pub(crate) fn new(fd: RawFd) -> io::Result<Registration> {
+        let runtime = Runtime::current()?;
+        let source = runtime.register(fd, |token| {
+            Rc::new(Source {
+                fd,
+                token,
+                runtime: Rc::downgrade(&runtime),
+                known: Cell::new(Readiness::READ.with(Readiness::WRITE)),
+                reading: RefCell::default(),
+                writing: RefCell::default(),
+                closed: RefCell::new(None),
+            })
+        })?;
+        Ok(Registration(source))
+    }
+
+    /// Whether a system call in this direction is worth trying. True at first, and when closed.
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
+        self.0.known.get().contains(direction.ready()) || self.is_closed()
+    }
+
+    /// A system call has said `EAGAIN`: from now on a wait waits.
+    pub(crate) fn clear(&self, direction: Direction) {
+        self.0.known.set(self.0.known.get().without(direction.ready()).without(direction.closed()));
+    }
+
+    /// A system call has done less than it was asked for, so the next would say `EAGAIN`: from now on a wait waits,
+    /// unless the engine has said that this direction is closed or in error, which the next call is to see.
+    pub(crate) fn drained(&self, direction: Direction) {
+        if !self.0.known.get().contains(direction.closed()) {
+            self.0.known.set(self.0.known.get().without(direction.ready()));
+        }
+    }
+
+    /// Resolved when a system call in this direction is worth trying; at once if it is so now. May be cancelled.
+    /// Rejected with the error given to [`Registration::close`].
+    #[track_caller]
+    pub(crate) fn wait(&self, direction: Direction) -> Promise<()> {
+        if let Some(error) = &*self.0.closed.borrow() {
+            return Promise::fail(error.clone());
+        }
+        if self.is_ready(direction) {
+            return Promise::ready(());
+        }
+        let (promise, resolver) = task();
+        let (position, arrival) = self.0.waiters(direction).borrow_mut().reserve();
+        let source = Rc::downgrade(&self.0);
+        resolver.on_unwanted(move || {
+            if let Some(source) = source.upgrade() {
+                source.forget(direction, position, arrival);
+            }
+        });
+        let first = {
+            let mut waiters = self.0.waiters(direction).borrow_mut();
+            waiters.list.insert(Waiter { arrival, resolver });
+            waiters.list.len() == 1
+        };
+        if first {
+            self.0.tell_wants();
+        }
+        promise
+    }
+
+    /// Whether it was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.borrow().is_some()
+    }
+
+    /// Ends the registration: nothing more is reported, and all who wait are rejected with `error`, as are those who
+    /// come later. Done again it does nothing. The descriptor is the caller's to close, afterwards.
+    pub(crate) fn close(&self, error: Error) {
+        self.0.close(error);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if !self.is_closed() {
+            self.0.leave();
+            for direction in [Direction::Read, Direction::Write] {
+                // Dropping a resolver rejects its promise as abandoned.
+                drop(self.0.take(direction));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("fd", &self.0.fd)
+            .field("known", &self.0.known.get())
+            .field("reading", &self.0.reading.borrow().list.len())
+            .field("writing", &self.0.writing.borrow().list.len())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
+
+impl Source {
+    fn waiters(&self, direction: Direction) -> &RefCell<Waiters> {
+        match direction {
+            Direction::Read => &self.reading,
+            Direction::Write => &self.writing,
+        }
+    }
+
+    /// The engine has reported `readiness`: notes it, and wakes those who wait for it.
+    pub(crate) fn report(&self, readiness: Readiness) {
+        self.known.set(self.known.get().with(readiness));
+        for direction in [Direction::Read, Direction::Write] {
+            if readiness.contains(direction.ready()) {
+                for waiter in self.take(direction) {
+                    waiter.resolver.wakeup(());
+                }
+            }
+        }
+    }
+
+    /// Takes those who wait in this direction off the list, in the order in which they came.
+    fn take(&self, direction: Direction) -> impl Iterator<Item = Waiter> + use<> {
+        let mut waiters = self.waiters(direction).borrow_mut();
+        // Mostly there is one at most, and then no list is made.
+        let only = if waiters.list.len() == 1 { waiters.list.drain().next() } else { None };
+        let mut many: Vec<Waiter> = waiters.list.drain().collect();
+        many.sort_unstable_by_key(|waiter| waiter.arrival);
+        only.into_iter().chain(many)
+    }
+
+    /// A waiter is gone.
+    fn forget(&self, direction: Direction, position: usize, arrival: u64) {
+        let gone = {
+            let mut waiters = self.waiters(direction).borrow_mut();
+            match waiters.list.get(position) {
+                Some(waiter) if waiter.arrival == arrival => waiters.list.try_remove(position),
+                _ => None,
+            }
+        };
+        if let Some(waiter) = gone {
+            // Nobody sees it. Dropping the resolver would make an error for nobody to see.
+            waiter.resolver.wakeup(());
+            self.tell_wants();
+        }
+    }
+
+    /// Tells the engine who is waited for, if it cares.
+    fn tell_wants(&self) {
+        let mut wanted = Readiness::NONE;
+        for direction in [Direction::Read, Direction::Write] {
+            if !self.waiters(direction).borrow().list.is_empty() {
+                wanted = wanted.with(direction.ready());
+            }
+        }
+        if let Some(runtime) = self.runtime.upgrade() {
+            runtime.wants(self.fd, self.token, wanted);
+        }
+    }
+
+    /// Leaves the runtime's table and the engine.
+    fn leave(&self) {
+        if let Some(runtime) = self.runtime.upgrade() {
+            runtime.deregister(self.fd, self.token);
+        }
+    }
+
+    /// See [`Registration::close`].
+    pub(crate) fn close(&self, error: Error) {
+        if self.closed.borrow().is_some() {
+            return;
+        }
+        *self.closed.borrow_mut() = Some(error.clone());
+        self.leave();
+        for direction in [Direction::Read, Direction::Write] {
+            for waiter in self.take(direction) {
+                waiter.resolver.wakeup_err(error.clone());
+            }
+        }
+    }
+
+    /// The descriptor, and the name it is registered by.
+    pub(crate) fn place(&self) -> (RawFd, Token) {
+        (self.fd, self.token)
+    }
+}
+
+impl Waiters {
+    /// The position and the arrival number of the next to wait.
+    fn reserve(&mut self) -> (usize, u64) {
+        self.arrivals += 1;
+        (self.list.vacant_key(), self.arrivals)
+    }
+}
+
+#[cfg(test)]
+mod tests;

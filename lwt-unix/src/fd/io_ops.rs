@@ -1,0 +1,238 @@
+//! Reading and writing with `.await`.
+//!
+//! [`Fd::drive`] is the one loop behind all of it; read it first. The rules stand at the head of [`fd`](super).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+
+use lwt_core::Error;
+
+use super::{During, Failure, Fd, Kind, breathe, spent};
+use crate::engine::registration::Direction;
+use crate::sys;
+
+impl Fd {
+    /// Makes the call, now and whenever the descriptor has become ready, until it is done.
+    ///
+    /// An attempt that the cache says is hopeless is not made. `op` says `WouldBlock` for "not yet", and must leave nothing
+    /// half-done when it does.
+    pub(crate) async fn drive<T>(
+        &self,
+        direction: Direction,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Result<T, Failure> {
+        breathe().await.map_err(Failure::Rejected)?;
+        if self.is_ready(direction)
+            && let Some(done) = self.attempt(direction, &mut op)?
+        {
+            return Ok(done);
+        }
+        loop {
+            self.wait(direction).await.map_err(Failure::Rejected)?;
+            if let Some(done) = self.attempt(direction, &mut op)? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Makes the call once. `None` means that it would block, and the cache knows it from now on.
+    #[inline]
+    pub(crate) fn attempt<T>(
+        &self,
+        direction: Direction,
+        op: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Result<Option<T>, Failure> {
+        match self.once(op) {
+            Ok(done) => {
+                spent();
+                Ok(Some(done))
+            }
+            Err(Failure::System(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.clear(direction);
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The read call that suits the kind of the descriptor; a short count is noted where it proves something.
+    #[inline]
+    pub(super) fn read_once(&self, fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+        let (n, proves) = match self.kind() {
+            Kind::Tcp => (sys::socket::recv(fd, buf, 0)?, true),
+            Kind::UnixStream => {
+                let (n, ancillary) = sys::socket::recv_noting_ancillary(fd, buf)?;
+                (n, !ancillary)
+            }
+            Kind::Socket | Kind::Other => (sys::read(fd, buf)?, false),
+        };
+        if proves && n != 0 && n < buf.len() {
+            self.drained(Direction::Read);
+        }
+        Ok(n)
+    }
+
+    /// The write call that suits the kind of the descriptor.
+    #[inline]
+    pub(super) fn write_once(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+        let n = match self.kind() {
+            Kind::Other => return sys::write(fd, buf),
+            Kind::Socket => return sys::socket::send(fd, buf),
+            Kind::Tcp | Kind::UnixStream => sys::socket::send(fd, buf)?,
+        };
+        if n < buf.len() {
+            self.drained(Direction::Write);
+        }
+        Ok(n)
+    }
+
+    pub(super) fn readv_once(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match self.kind() {
+            Kind::Socket | Kind::Other => sys::readv(fd, bufs),
+            Kind::Tcp | Kind::UnixStream => {
+                let wanted: usize = bufs.iter().take(sys::MAX_SLICES).map(|buf| buf.len()).sum();
+                let (n, ancillary) = sys::socket::recv_vectored(fd, bufs)?;
+                if n != 0 && n < wanted && !ancillary {
+                    self.drained(Direction::Read);
+                }
+                Ok(n)
+            }
+        }
+    }
+
+    pub(super) fn writev_once(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let n = match self.kind() {
+            Kind::Other => return sys::writev(fd, bufs),
+            Kind::Socket => return sys::socket::send_vectored(fd, bufs),
+            Kind::Tcp | Kind::UnixStream => sys::socket::send_vectored(fd, bufs)?,
+        };
+        if n < bufs.iter().take(sys::MAX_SLICES).map(|buf| buf.len()).sum() {
+            self.drained(Direction::Write);
+        }
+        Ok(n)
+    }
+}
+
+/// # Reading and writing
+///
+/// One operation per direction at a time is what streams are made for. Several at once are served, each by its own system
+/// calls and in no particular order.
+impl Fd {
+    /// Reads up to `buf.len()` bytes: one system call, which may bring fewer; 0 at the end of the file (`read`).
+    ///
+    /// An empty buffer gives 0 and says nothing about the end of the file. A cancel loses nothing: it arrives while nothing
+    /// has been read.
+    ///
+    /// # Errors
+    /// The system's, such as `ConnectionReset`; `EBADF` when the descriptor is closed before or meanwhile; the error of an
+    /// abort; `Canceled`.
+    pub async fn read(&self, buf: &mut [u8]) -> Result<usize, Error> {
+        let done = self.drive(Direction::Read, |fd| self.read_once(fd, sys::as_uninit(buf))).await;
+        done.map_err(|failure| failure.into_error("read"))
+    }
+
+    /// Writes from the front of `buf`: one system call, which may take fewer bytes than there are (`write`).
+    ///
+    /// A cancel loses nothing: it arrives while nothing has been written.
+    ///
+    /// # Errors
+    /// The system's, such as `BrokenPipe` (never the signal, on a socket) or `ConnectionReset`; otherwise as
+    /// [`read`](Fd::read).
+    pub async fn write(&self, buf: &[u8]) -> Result<usize, Error> {
+        let done = self.drive(Direction::Write, |fd| self.write_once(fd, buf)).await;
+        done.map_err(|failure| failure.into_error("write"))
+    }
+
+    /// Reads into several buffers, filled in their order, by one system call (`readv`).
+    ///
+    /// At most 1024 of them are used. Otherwise as [`read`](Fd::read).
+    ///
+    /// # Errors
+    /// As [`read`](Fd::read).
+    pub async fn readv(&self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        let done = self.drive(Direction::Read, |fd| self.readv_once(fd, bufs)).await;
+        done.map_err(|failure| failure.into_error("readv"))
+    }
+
+    /// Writes from several buffers in their order by one system call (`writev`).
+    ///
+    /// At most 1024 of them are used. Otherwise as [`write`](Fd::write).
+    ///
+    /// # Errors
+    /// As [`write`](Fd::write).
+    pub async fn writev(&self, bufs: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let done = self.drive(Direction::Write, |fd| self.writev_once(fd, bufs)).await;
+        done.map_err(|failure| failure.into_error("writev"))
+    }
+
+    /// Reads until `buf` is full.
+    ///
+    /// A cancel, or an error, loses the count of the bytes that have come already; they stand in the buffer.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file ends before; otherwise as [`read`](Fd::read).
+    pub async fn read_exact(&self, buf: &mut [u8]) -> Result<(), Error> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.read(&mut buf[filled..]).await? {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)).during("read"),
+                n => filled += n,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// A cancel, or an error, loses the count of the bytes that have gone already.
+    ///
+    /// # Errors
+    /// `WriteZero` when the system takes nothing more without saying why; otherwise as [`write`](Fd::write).
+    pub async fn write_all(&self, mut buf: &[u8]) -> Result<(), Error> {
+        while !buf.is_empty() {
+            match self.write(buf).await? {
+                0 => return Err(io::Error::from(io::ErrorKind::WriteZero)).during("write"),
+                n => buf = &buf[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of several buffers in their order, however many they are. The slices are advanced on the way.
+    ///
+    /// A cancel, or an error, leaves the slices where the writing has got to (except for buffers that were empty).
+    ///
+    /// # Errors
+    /// As [`write_all`](Fd::write_all).
+    pub async fn writev_all(&self, mut bufs: &mut [IoSlice<'_>]) -> Result<(), Error> {
+        IoSlice::advance_slices(&mut bufs, 0);
+        while !bufs.is_empty() {
+            match self.writev(bufs).await? {
+                0 => return Err(io::Error::from(io::ErrorKind::WriteZero)).during("writev"),
+                n => IoSlice::advance_slices(&mut bufs, n),
+            }
+        }
+        Ok(())
+    }
+
+    /// [`read`](Fd::read) without waiting: `None` when it would block.
+    ///
+    /// The system is really asked, whatever the last event said.
+    ///
+    /// # Errors
+    /// As [`read`](Fd::read).
+    pub fn try_read(&self, buf: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.attempt(Direction::Read, |fd| self.read_once(fd, sys::as_uninit(buf)))
+            .map_err(|failure| failure.into_error("read"))
+    }
+
+    /// [`write`](Fd::write) without waiting: `None` when it would block.
+    ///
+    /// # Errors
+    /// As [`write`](Fd::write).
+    pub fn try_write(&self, buf: &[u8]) -> Result<Option<usize>, Error> {
+        self.attempt(Direction::Write, |fd| self.write_once(fd, buf))
+            .map_err(|failure| failure.into_error("write"))
+    }
+}

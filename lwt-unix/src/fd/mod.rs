@@ -1,0 +1,418 @@
+//! Descriptors: [`Fd`] owns one, and turns its readiness into promises.
+//!
+//! # States
+//! ```text
+//! open ── close ──> closed          the number is given back (when the last holder of it lets go)
+//!   │                  ^
+//!   └── abort ──> aborted ── close  the number is kept, every operation is rejected with the error of the abort
+//! ```
+//!
+//! # Rules
+//! 1. *Try first.* An operation makes its system call at once unless the cache knows that it would block. Only `EAGAIN`
+//!    makes it wait, and what it waits for is one promise of the engine's registration.
+//! 2. *One registration for life*, made at the first `EAGAIN`: a descriptor that never has to wait never enters the engine.
+//!    When it is made the kernel reports what is ready already, so nothing can be missed in between.
+//! 3. *Short counts.* Where a short count proves that nothing is left (TCP, and a Unix stream that brought no ancillary
+//!    data), the cached readiness is dropped, so that the next turn of a conversation need not ask again; the registration
+//!    keeps it when the last event told of a hang-up or an error, because no other event would follow. Everywhere else
+//!    (pipes in packet mode, terminals by lines, datagrams) a short count proves nothing and only `EAGAIN` counts.
+//! 4. *Cancelling loses nothing.* Nothing has been transferred while an operation waits; a cancel reaches the wait, and the
+//!    operation returns that error without having made its call. What the `_exact` and `_all` forms have moved before the
+//!    cancel is said at each.
+//! 5. *Closing* takes the registration out of the engine before the number is free, so that no event can reach the number's
+//!    next owner, and rejects everybody who waits. No borrow of an `Fd`'s cells is held while that runs.
+//! 6. *Fairness.* A thread that does 64 operations without any wait gives way once, so that a socket which is always
+//!    ready starves neither timers nor other tasks.
+//! 7. Files that the engine refuses (regular files, `/dev/null`) are always ready, and their calls run on this thread.
+//!
+//! `SIGPIPE`: Rust's start-up code ignores it, so that writing to a pipe nobody reads is `EPIPE`; in a program that has
+//! changed this, sockets still never raise it (`MSG_NOSIGNAL`), pipes do.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use lwt_core::{Error, Promise, State};
+
+use crate::engine::registration::{Direction, Registration};
+use crate::sys;
+
+mod budget;
+mod error;
+mod io_ops;
+mod poll_ops;
+pub(crate) mod shortage;
+
+pub(crate) use budget::{breathe, exhausted, spent, waited};
+pub use error::OsError;
+pub(crate) use error::{During, Failure};
+
+/// A descriptor that this program owns, made non-blocking, with operations that wait for it without blocking the thread.
+///
+/// Lwt's `file_descr`. It is a handle: `clone` gives another handle on the same descriptor, so that one task can read while
+/// another writes. The descriptor is closed by [`close`](Fd::close), or when its last handle is dropped. A handle stays on the
+/// thread that made it.
+///
+/// ```
+/// use lwt_unix::fd::Fd;
+///
+/// # fn main() -> Result<(), lwt_core::Error> {
+/// let (reader, writer) = std::io::pipe()?;
+/// let (reader, writer) = (Fd::new(reader.into())?, Fd::new(writer.into())?);
+/// let text = lwt_unix::run(async move {
+///     writer.write_all(b"hello").await?;
+///     writer.close()?;
+///     let mut buf = [0; 16];
+///     let n = reader.read(&mut buf).await?;
+///     assert_eq!(reader.read(&mut buf[n..]).await?, 0); // the end of the file
+///     Ok::<_, lwt_core::Error>(buf[..n].to_vec())
+/// })?;
+/// assert_eq!(text, b"hello");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Fd {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    slot: RefCell<Slot>,
+    kind: Kind,
+    /// Made at the first `EAGAIN`; holds `None` for what the engine refuses to watch.
+    registration: OnceCell<Option<Registration>>,
+    /// What the poll-style operations wait for, for reading and for writing.
+    waits: [Cell<Option<Promise<()>>>; 2],
+}
+
+enum Slot {
+    Open(Arc<OwnedFd>),
+    Aborted(Arc<OwnedFd>, Error),
+    Closed,
+}
+
+/// What a descriptor refers to, as far as it decides which call is made and what a short count means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A TCP connection.
+    Tcp,
+    /// A connected Unix stream socket.
+    UnixStream,
+    /// Another socket: datagrams, listeners, foreign families.
+    Socket,
+    /// Everything else: pipes, terminals, files, event descriptors.
+    Other,
+}
+
+/// The state of an [`Fd`] (Lwt's `state`).
+#[derive(Debug, Clone)]
+pub enum FdState {
+    /// Operations are carried out.
+    Open,
+    /// [`Fd::close`] was called; every operation is rejected with `EBADF`.
+    Closed,
+    /// [`Fd::abort`] was called; every operation is rejected with this error.
+    Aborted(Error),
+}
+
+impl Fd {
+    /// Takes a descriptor over and makes it non-blocking and close-on-exec (`of_unix_file_descr`).
+    ///
+    /// Non-blocking is a property of the *open file description*: whoever shares it (a duplicate, the parent's terminal)
+    /// sees the change. It is left alone on regular files, directories and block devices, which it does not concern.
+    ///
+    /// # Errors
+    /// Those of `fstat` and `fcntl`; the descriptor is closed then.
+    pub fn new(fd: OwnedFd) -> Result<Fd, Error> {
+        let kind = match sys::file_type(fd.as_fd()).during("fstat")? {
+            libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => {
+                sys::set_close_on_exec(fd.as_fd()).during("fcntl")?;
+                return Ok(Fd::from_parts(fd, Kind::Other));
+            }
+            libc::S_IFSOCK => Kind::of_socket(fd.as_fd()),
+            _ => Kind::Other,
+        };
+        sys::set_close_on_exec(fd.as_fd()).during("fcntl")?;
+        sys::set_nonblocking(fd.as_fd()).during("fcntl")?;
+        Ok(Fd::from_parts(fd, kind))
+    }
+
+    /// Takes over a descriptor that was made non-blocking and close-on-exec, and whose kind is known.
+    pub(crate) fn from_parts(fd: OwnedFd, kind: Kind) -> Fd {
+        Fd {
+            inner: Rc::new(Inner {
+                slot: RefCell::new(Slot::Open(Arc::new(fd))),
+                kind,
+                registration: OnceCell::new(),
+                waits: [Cell::new(None), Cell::new(None)],
+            }),
+        }
+    }
+
+    /// Whether the descriptor is open, closed or aborted.
+    pub fn state(&self) -> FdState {
+        match &*self.inner.slot.borrow() {
+            Slot::Open(_) => FdState::Open,
+            Slot::Aborted(_, error) => FdState::Aborted(error.clone()),
+            Slot::Closed => FdState::Closed,
+        }
+    }
+
+    /// The descriptor itself, for calls that this crate does not have; the number stays open while it is held.
+    ///
+    /// When the `Fd` is closed meanwhile, operations are rejected and waiters woken at once, but the number (and with it
+    /// the connection, as the peer sees it) lives until the last holder drops it. The value may go to another thread.
+    ///
+    /// `Fd` itself has no [`AsFd`]: what that borrows from one handle, another handle could close.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), lwt_core::Error> {
+    /// use std::os::fd::AsFd;
+    /// let (reader, _writer) = std::io::pipe()?;
+    /// let fd = lwt_unix::fd::Fd::new(reader.into())?;
+    /// let duplicate = fd.hold()?.as_fd().try_clone_to_owned()?;
+    /// # drop(duplicate);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `EBADF` when the `Fd` is closed, the error of the abort when it is aborted.
+    pub fn hold(&self) -> Result<Arc<OwnedFd>, Error> {
+        match &*self.inner.slot.borrow() {
+            Slot::Open(fd) => Ok(fd.clone()),
+            Slot::Aborted(_, error) => Err(error.clone()),
+            Slot::Closed => Err(OsError::closed("fcntl")),
+        }
+    }
+
+    /// Closes the descriptor, for all its handles (`close`).
+    ///
+    /// Whoever waits for it is rejected with an error for which [`OsError::is_closed`] holds. A promise would say nothing
+    /// here, because the result is known when the call returns. A socket with a [linger time](crate::net::opt::Linger)
+    /// other than zero is the one case in which the call may block.
+    ///
+    /// # Errors
+    /// `EBADF` when it is closed already; else what `close` reports of earlier writes. The descriptor is closed all the same.
+    pub fn close(&self) -> Result<(), Error> {
+        let fd = match std::mem::replace(&mut *self.inner.slot.borrow_mut(), Slot::Closed) {
+            Slot::Open(fd) | Slot::Aborted(fd, _) => fd,
+            Slot::Closed => return Err(OsError::closed("close")),
+        };
+        if let Some(Some(registration)) = self.inner.registration.get() {
+            registration.close(OsError::closed("wait"));
+        }
+        release(fd).during("close")
+    }
+
+    /// Makes every pending and later operation fail with `error` (`abort`); the number itself stays taken until
+    /// [`close`](Fd::close) or the last drop. Does nothing unless the descriptor is open.
+    pub fn abort(&self, error: impl Into<Error>) {
+        let error = error.into();
+        {
+            let mut slot = self.inner.slot.borrow_mut();
+            let Slot::Open(fd) = &*slot else { return };
+            let fd = fd.clone();
+            *slot = Slot::Aborted(fd, error.clone());
+        }
+        if let Some(Some(registration)) = self.inner.registration.get() {
+            registration.close(error);
+        }
+    }
+
+    /// Whether a read would not block at this moment (`readable`); asks the system, waits for nothing.
+    ///
+    /// # Errors
+    /// Those of `poll`; `EBADF` on a closed descriptor.
+    pub fn readable(&self) -> Result<bool, Error> {
+        self.with("poll", |fd| sys::poll_now(fd, libc::POLLIN))
+    }
+
+    /// Whether a write would not block at this moment (`writable`); asks the system, waits for nothing.
+    ///
+    /// # Errors
+    /// Those of `poll`; `EBADF` on a closed descriptor.
+    pub fn writable(&self) -> Result<bool, Error> {
+        self.with("poll", |fd| sys::poll_now(fd, libc::POLLOUT))
+    }
+
+    /// Waits until a read would not block: data, the end of the file, or an error to be read (`wait_read`).
+    ///
+    /// Cancelable; a cancelled or dropped wait leaves nothing behind. Several may wait at once, and all are woken.
+    ///
+    /// # Errors
+    /// Rejected when the descriptor is, or gets, closed or aborted.
+    pub fn wait_read(&self) -> Promise<()> {
+        self.wait_for(Direction::Read, libc::POLLIN)
+    }
+
+    /// Waits until a write would not block (`wait_write`); otherwise as [`wait_read`](Fd::wait_read).
+    pub fn wait_write(&self) -> Promise<()> {
+        self.wait_for(Direction::Write, libc::POLLOUT)
+    }
+
+    fn wait_for(&self, direction: Direction, events: libc::c_short) -> Promise<()> {
+        match self.with("poll", |fd| sys::poll_now(fd, events)) {
+            Ok(true) => Promise::ready(()),
+            Ok(false) => {
+                self.clear(direction);
+                self.wait(direction)
+            }
+            Err(error) => Promise::fail(error),
+        }
+    }
+
+    /// Makes one call on the open descriptor.
+    pub(crate) fn with<T>(
+        &self,
+        call: &'static str,
+        op: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Result<T, Error> {
+        self.once(op).map_err(|failure| failure.into_error(call))
+    }
+
+    /// [`with`](Fd::with), with what the call is for.
+    pub(crate) fn with_on<T>(
+        &self,
+        call: &'static str,
+        subject: impl fmt::Display,
+        op: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Result<T, Error> {
+        self.once(op).map_err(|failure| failure.into_error_on(call, subject))
+    }
+
+    #[inline]
+    fn once<T>(&self, op: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> Result<T, Failure> {
+        match &*self.inner.slot.borrow() {
+            Slot::Open(fd) => op(fd.as_fd()).map_err(Failure::System),
+            Slot::Aborted(_, error) => Err(Failure::Rejected(error.clone())),
+            Slot::Closed => Err(Failure::Closed),
+        }
+    }
+
+    /// The next readiness report. The cache must have been cleared for the wait to mean anything.
+    fn wait(&self, direction: Direction) -> Promise<()> {
+        waited();
+        match self.registration(direction) {
+            // What the engine refuses is always ready, but a loop over it must still let others run.
+            Ok(None) => lwt_core::pause(),
+            Ok(Some(registration)) => registration.wait(direction),
+            Err(error) => Promise::fail(error),
+        }
+    }
+
+    /// The registration, made now if this is the first time that it is needed.
+    fn registration(&self, direction: Direction) -> Result<Option<&Registration>, Error> {
+        // Not open: rejected by the state, with nothing registered any more.
+        self.with("epoll_ctl", |_| Ok(()))?;
+        if let Some(made) = self.inner.registration.get() {
+            return Ok(made.as_ref());
+        }
+        let made = self.with("epoll_ctl", |fd| match Registration::new(fd.as_raw_fd()) {
+            Ok(registration) => {
+                // Whoever asks has met EAGAIN; the first event tells what has changed since.
+                registration.clear(direction);
+                Ok(Some(registration))
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        Ok(self.inner.registration.get_or_init(|| made).as_ref())
+    }
+
+    fn is_ready(&self, direction: Direction) -> bool {
+        match self.inner.registration.get() {
+            Some(Some(registration)) => registration.is_ready(direction),
+            _ => true,
+        }
+    }
+
+    /// After `EAGAIN`.
+    fn clear(&self, direction: Direction) {
+        if let Some(Some(registration)) = self.inner.registration.get() {
+            registration.clear(direction);
+        }
+    }
+
+    /// After a short count that proves that nothing is left.
+    fn drained(&self, direction: Direction) {
+        if let Some(Some(registration)) = self.inner.registration.get() {
+            registration.drained(direction);
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.inner.kind
+    }
+}
+
+impl Kind {
+    /// Asks the kernel; a socket that does not answer is treated as the most general kind.
+    fn of_socket(fd: BorrowedFd<'_>) -> Kind {
+        let ask = |name| sys::socket::option::<libc::c_int>(fd, libc::SOL_SOCKET, name).unwrap_or(-1);
+        if ask(libc::SO_TYPE) != libc::SOCK_STREAM || ask(libc::SO_ACCEPTCONN) == 1 {
+            return Kind::Socket;
+        }
+        match (ask(libc::SO_DOMAIN), ask(libc::SO_PROTOCOL)) {
+            (libc::AF_INET | libc::AF_INET6, libc::IPPROTO_TCP) => Kind::Tcp,
+            (libc::AF_UNIX, _) => Kind::UnixStream,
+            _ => Kind::Socket,
+        }
+    }
+}
+
+/// Gives the number back now if nobody else holds it, else when they let go.
+fn release(fd: Arc<OwnedFd>) -> io::Result<()> {
+    let closed = Arc::try_unwrap(fd).map_or(Ok(()), sys::close);
+    shortage::freed();
+    closed
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.waits.iter().filter_map(Cell::take).for_each(let_go);
+        let (Slot::Open(fd) | Slot::Aborted(fd, _)) = std::mem::replace(self.slot.get_mut(), Slot::Closed)
+        else {
+            return;
+        };
+        if let Some(Some(registration)) = self.registration.get() {
+            registration.close(OsError::closed("wait"));
+        }
+        // Nobody is left to hear of an error.
+        let _ = release(fd);
+    }
+}
+
+/// Looks at a stored wait that is about to go, so that the error of a close is not reported as unhandled.
+fn let_go(wait: Promise<()>) {
+    let _ = matches!(wait.state(), State::Rejected(_));
+}
+
+/// A handle on `fd`'s number, `-1` once it is closed. The number alone keeps nothing open: see [`Fd::hold`].
+impl AsRawFd for Fd {
+    fn as_raw_fd(&self) -> RawFd {
+        match &*self.inner.slot.borrow() {
+            Slot::Open(fd) | Slot::Aborted(fd, _) => fd.as_raw_fd(),
+            Slot::Closed => -1,
+        }
+    }
+}
+
+impl TryFrom<OwnedFd> for Fd {
+    type Error = Error;
+    /// [`Fd::new`].
+    fn try_from(fd: OwnedFd) -> Result<Fd, Error> {
+        Fd::new(fd)
+    }
+}
+
+impl fmt::Debug for Fd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Fd");
+        out.field("number", &self.as_raw_fd()).field("kind", &self.inner.kind);
+        out.field("state", &self.state()).finish()
+    }
+}

@@ -1,0 +1,153 @@
+//! [`Worker`]: one job thread.
+//!
+//! 1. It is in the table from before it starts until it ends; both are done under the pool's lock.
+//! 2. It looks at the queue whenever it is out of work, and parks only with the lock held, when the queue is empty or
+//!    enough others are up.
+//! 3. It ends when it was parked for too long, when there are too many, or when the pool is closed.
+//! 4. All signals are blocked in it but those that a fault of its own raises, so that signal handlers run on the
+//!    threads that expect them.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::thread;
+use std::time::Instant;
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+
+use super::pool::{Shared, State};
+use super::queue::Fate;
+use super::watch::Name;
+use crate::spin::spin;
+
+/// What the pool knows of one of its threads.
+pub(super) struct Worker {
+    /// Counts up when a job begins, and when it ends: odd while there is one.
+    pub(super) steps: Arc<AtomicU64>,
+    /// By what name the system knows it, once it has come up.
+    pub(super) name: Option<Name>,
+    /// The steps that the watch saw last time.
+    pub(super) seen: u64,
+    /// How many times the watch saw it in the same job, after the first.
+    pub(super) looks: u32,
+}
+
+impl Worker {
+    /// Whether it has a job.
+    pub(super) fn is_working(&self) -> bool {
+        self.steps.load(Ordering::Relaxed) % 2 == 1
+    }
+}
+
+/// Starts a worker. The lock is given up meanwhile, and taken again.
+pub(super) fn start<'a>(
+    shared: &'a Arc<Shared>,
+    mut state: MutexGuard<'a, State>,
+) -> (MutexGuard<'a, State>, io::Result<()>) {
+    let steps = Arc::new(AtomicU64::new(0));
+    let key = state.workers.insert(Worker { steps: Arc::clone(&steps), name: None, seen: 0, looks: 0 });
+    let stack_size = state.limits.stack_size;
+    state.starting += 1;
+    drop(state);
+    let started = spawn("lwt-job", stack_size, {
+        let shared = Arc::clone(shared);
+        move || work(&shared, key, &steps)
+    });
+    let mut state = shared.lock();
+    if started.is_err() {
+        state.starting -= 1;
+        state.workers.remove(key);
+    }
+    (state, started)
+}
+
+/// Starts a thread with signals blocked.
+pub(super) fn spawn(name: &str, stack_size: usize, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    // A thread begins with its maker's mask. It would be a race to block them on the new thread.
+    let mut mask = SigSet::all();
+    for fault in
+        [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSYS]
+    {
+        mask.remove(fault);
+    }
+    // And a profiler's clock is no business of the program.
+    mask.remove(Signal::SIGPROF);
+    let mut old = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), Some(&mut old))?;
+    let started = thread::Builder::new().name(name.to_owned()).stack_size(stack_size).spawn(f);
+    // It cannot fail with a mask that was in force a moment ago; and the thread is there, or not, all the same.
+    let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&old), None);
+    started.map(drop)
+}
+
+/// The life of a worker.
+fn work(shared: &Arc<Shared>, key: usize, steps: &AtomicU64) {
+    let mut state = shared.lock();
+    state.starting -= 1;
+    state.workers[key].name = Name::of_this_thread();
+    let mut may_spin = true;
+    while state.workers.len() <= state.limits.max_threads.max(1) {
+        let wanted = state.up() <= state.goal();
+        if wanted && let Some(body) = state.queue.pop() {
+            shared.queued.store(state.queue.len(), Ordering::Relaxed);
+            let (told, help) = (state.room(), state.help());
+            shared.act(state, help);
+            shared.tell(told);
+            steps.fetch_add(1, Ordering::Relaxed);
+            // The body catches the job's own panics; what may still come is one out of a drop.
+            let _ = catch_unwind(AssertUnwindSafe(|| body(Fate::Run)));
+            steps.fetch_add(1, Ordering::Relaxed);
+            state = shared.lock();
+            may_spin = true;
+            continue;
+        }
+        if state.closed {
+            break;
+        }
+        if wanted
+            && may_spin
+            && state.spinning == 0
+            && let Some(length) = state.spin.length()
+        {
+            state.spinning += 1;
+            drop(state);
+            let found = spin(length, || shared.queued.load(Ordering::Relaxed) > 0);
+            state = shared.lock();
+            state.spinning -= 1;
+            state.spin.ended(found);
+            may_spin = false;
+            continue;
+        }
+        let called;
+        (state, called) = park(shared, state);
+        if !called && state.queue.is_empty() {
+            break;
+        }
+    }
+    state.workers.remove(key);
+    // It may have been sent for, and end for another reason.
+    let help = state.help();
+    shared.act(state, help);
+}
+
+/// Waits for a call; false if none came for as long as an idle thread stays.
+fn park<'a>(shared: &Shared, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, bool) {
+    state.parked += 1;
+    let begin = Instant::now();
+    loop {
+        let left = state.limits.keep_idle.saturating_sub(begin.elapsed());
+        let waited = shared.work.wait_timeout(state, left);
+        let (next, _) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
+        state = next;
+        if state.called > 0 {
+            state.called -= 1;
+            state.spin.parked(begin.elapsed());
+            return (state, true);
+        }
+        if state.closed || begin.elapsed() >= state.limits.keep_idle {
+            state.parked -= 1;
+            return (state, false);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! [`run`]: turning the loop until a promise is resolved. The module above tells what a turn is.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use lwt_core::{Error, Promise, scheduler, spawn};
+
+use super::budget::Pace;
+use super::hooks;
+use super::runtime::Runtime;
+use crate::engine::{Engine, Wait};
+
+/// The error of a [`run`] inside a [`run`] on the same thread.
+///
+/// The outer one's turn would never end while the inner one waits for something that only the outer one can do.
+/// Await the promise instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NestedRun;
+
+impl fmt::Display for NestedRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("run was called inside run, on the same thread")
+    }
+}
+
+impl std::error::Error for NestedRun {}
+
+/// Turns this thread's main loop until the promise or future is resolved, and returns what it was resolved with
+/// (`Lwt_main.run`).
+///
+/// It takes a [`Promise`], or any future whose output is a `Result`, which is then [spawned](lwt_core::spawn). It may
+/// be called again and again; what was pending when it returned goes on the next time. If nothing is left that could
+/// resolve the promise on this thread, it waits for other threads to do so, for ever if need be.
+///
+/// ```
+/// use lwt_core::{Error, Promise};
+/// assert_eq!(lwt_unix::run(Promise::ready(1)).unwrap(), 1);
+/// assert_eq!(lwt_unix::run(async { Ok::<_, Error>(2) }).unwrap(), 2);
+/// assert!(lwt_unix::run(Promise::<()>::fail(Error::msg("no"))).is_err());
+/// ```
+///
+/// # Errors
+/// What the promise was rejected with; [`NestedRun`] if `run` is already on this thread's stack; the operating
+/// system's, if no engine can be made for this thread (`EMFILE`) or polling it fails.
+pub fn run<T, E, F>(future: F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, E>> + 'static,
+    T: 'static,
+    E: Into<Error> + 'static,
+{
+    let runtime = Runtime::current().map_err(|error| explain("make the main loop", error))?;
+    if runtime.running.replace(true) {
+        return Err(NestedRun.into());
+    }
+    let _running = Running(&runtime.running);
+    let mut promise = promise_of(future);
+    let mut pace = Pace::new(runtime.now());
+    while promise.is_pending() {
+        turn(&runtime, &mut pace, &promise).map_err(|error| explain("poll the descriptors", error))?;
+    }
+    match Pin::new(&mut promise).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::msg("a resolved promise did not give its value")),
+    }
+}
+
+/// Whether [`run`] is on this thread's stack.
+///
+/// ```
+/// assert!(!lwt_unix::is_running());
+/// lwt_unix::run(async { Ok::<_, lwt_core::Error>(assert!(lwt_unix::is_running())) }).unwrap();
+/// ```
+pub fn is_running() -> bool {
+    Runtime::existing().is_some_and(|runtime| runtime.running.get())
+}
+
+/// Gives this thread a main loop on `engine`, instead of the default one on a
+/// [`MioEngine`](crate::engine::MioEngine).
+///
+/// # Errors
+/// The engine comes back if the thread has a main loop already: it gets one with its first `run`, timer, descriptor
+/// or job.
+///
+/// ```
+/// use lwt_unix::engine::MioEngine;
+/// assert!(lwt_unix::install_engine(Box::new(MioEngine::new().unwrap())).is_ok());
+/// assert!(lwt_unix::install_engine(Box::new(MioEngine::new().unwrap())).is_err());
+/// ```
+pub fn install_engine(engine: Box<dyn Engine>) -> Result<(), Box<dyn Engine>> {
+    Runtime::install(engine)
+}
+
+/// The name of this thread's engine, if it has a main loop by now (`Lwt_engine.id`).
+///
+/// ```
+/// assert_eq!(lwt_unix::engine_name(), None);
+/// lwt_unix::run(lwt_core::Promise::ready(())).unwrap();
+/// assert_eq!(lwt_unix::engine_name(), Some("mio"));
+/// ```
+pub fn engine_name() -> Option<&'static str> {
+    Runtime::existing().map(|runtime| runtime.engine_name())
+}
+
+/// What this thread's main loop has to wait for (`Lwt_engine`'s counts).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoopStats {
+    /// Descriptors that are registered with the engine.
+    pub descriptors: usize,
+    /// Timers that somebody waits for.
+    pub timers: usize,
+    /// Jobs that were asked for and are not answered.
+    pub jobs: usize,
+}
+
+/// Counts what this thread's main loop has to wait for, to find what was left behind.
+///
+/// ```
+/// use std::time::Duration;
+/// let sleep = lwt_unix::sleep(Duration::from_secs(60));
+/// assert_eq!(lwt_unix::loop_stats().timers, 1);
+/// drop(sleep);
+/// assert_eq!(lwt_unix::loop_stats().timers, 0);
+/// ```
+pub fn loop_stats() -> LoopStats {
+    Runtime::existing().map_or_else(LoopStats::default, |runtime| LoopStats {
+        descriptors: runtime.registered(),
+        timers: runtime.timers.len(),
+        jobs: runtime.jobs.len(),
+    })
+}
+
+/// Makes this thread's main loop fit to go on in the child after a `fork` (`Lwt_unix.fork` does it by itself).
+///
+/// The kernel's part of the engine is shared with the parent, so that each would take the other's events; this makes
+/// the child its own, with the same descriptors registered. Job threads do not come over a fork: a process that has
+/// used them must not go on in the child without an exec.
+///
+/// # Errors
+/// The operating system's.
+pub fn after_fork() -> Result<(), Error> {
+    match Runtime::existing() {
+        Some(runtime) => runtime.after_fork().map_err(|error| explain("make the main loop anew", error)),
+        None => Ok(()),
+    }
+}
+
+/// One turn of the loop.
+fn turn<T: 'static>(runtime: &Runtime, pace: &mut Pace, promise: &Promise<T>) -> io::Result<()> {
+    hooks::enter();
+    let tasks = scheduler::run_ready(pace.budget());
+    let look = pace.spend(tasks);
+    if scheduler::has_ready() || scheduler::has_paused() || !promise.is_pending() {
+        if look {
+            busy(runtime, pace, runtime.now())?;
+        }
+    } else {
+        idle(runtime, pace)?;
+    }
+    scheduler::wakeup_paused();
+    hooks::leave();
+    Ok(())
+}
+
+/// There is work: the engine has its share only if it is due.
+fn busy(runtime: &Runtime, pace: &mut Pace, now: Instant) -> io::Result<()> {
+    if pace.look(now) {
+        runtime.poll()?;
+        pace.polled(now);
+    }
+    runtime.timers.fire(now);
+    Ok(())
+}
+
+/// There is no work: waits for some. A timer that is due is work, so a loop of short sleeps polls no more often than
+/// one of pauses.
+fn idle(runtime: &Runtime, pace: &mut Pace) -> io::Result<()> {
+    let deadline = runtime.timers.next();
+    if let Some(deadline) = deadline {
+        let now = runtime.now();
+        if deadline <= now {
+            return busy(runtime, pace, now);
+        }
+    }
+    if runtime.jobs.spin(deadline) {
+        return busy(runtime, pace, runtime.now());
+    }
+    runtime.block(deadline.map_or(Wait::Forever, Wait::Until))?;
+    let now = runtime.now();
+    pace.polled(now);
+    runtime.timers.fire(now);
+    Ok(())
+}
+
+/// Takes the mark of a running loop away, also when a panic passes.
+struct Running<'a>(&'a Cell<bool>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// A promise as it is; any other future spawned.
+pub(crate) fn promise_of<T, E, F>(future: F) -> Promise<T>
+where
+    F: Future<Output = Result<T, E>> + 'static,
+    T: 'static,
+    E: Into<Error> + 'static,
+{
+    let mut future = Some(future);
+    let promise = (&mut future as &mut dyn Any).downcast_mut::<Option<Promise<T>>>().and_then(Option::take);
+    match (promise, future) {
+        (Some(promise), _) => promise,
+        (None, Some(future)) => spawn(future),
+        (None, None) => unreachable!("the future is taken only as a promise"),
+    }
+}
+
+/// An error of the operating system, with what was tried.
+fn explain(what: &str, error: io::Error) -> Error {
+    io::Error::new(error.kind(), Explained { what: format!("cannot {what}"), error }).into()
+}
+
+/// See [`explain`].
+#[derive(Debug)]
+struct Explained {
+    what: String,
+    error: io::Error,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for Explained {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

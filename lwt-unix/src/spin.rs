@@ -1,0 +1,116 @@
+//! [`Spin`]: looking again for a moment before a thread is parked.
+//!
+//! To wake a parked thread costs its waker a system call and takes tens of microseconds; an answer that is expected
+//! sooner is cheaper waited for. But a processor is not to be burnt for nothing. So each place that parks has a
+//! `Spin`, which learns:
+//!
+//! 1. A spin that finds something is followed by one of full length. One that does not halves the next, down to none.
+//! 2. A wait in the parked state that was shorter than a full spin brings the full length back.
+//! 3. The full length is the process's setting ([`set_spin`]), and nothing on a machine with one processor.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Below this a spin is not worth its two looks at the clock.
+const LEAST: Duration = Duration::from_micros(1);
+
+/// The full length, in nanoseconds; `u64::MAX` before anybody has asked.
+static FULL: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Sets how long a loop that waits for a job, and a job thread that has none, look again before they sleep; 20 µs
+/// unless there is only one processor. Zero is never.
+///
+/// They do so only while it pays: where nothing comes they soon stop by themselves.
+///
+/// ```
+/// lwt_unix::set_spin(std::time::Duration::ZERO);
+/// ```
+pub fn set_spin(longest: Duration) {
+    let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
+    FULL.store(nanos.min(u64::MAX - 1), Ordering::Relaxed);
+}
+
+fn full() -> Duration {
+    let mut nanos = FULL.load(Ordering::Relaxed);
+    if nanos == u64::MAX {
+        let alone =
+            thread::available_parallelism().is_ok_and(|processors| processors == NonZero::<usize>::MIN);
+        nanos = if alone { 0 } else { 20_000 };
+        // Somebody may have set it meanwhile.
+        let _ = FULL.compare_exchange(u64::MAX, nanos, Ordering::Relaxed, Ordering::Relaxed);
+    }
+    Duration::from_nanos(nanos)
+}
+
+/// How long one place spins; it learns from how it went.
+#[derive(Debug, Default)]
+pub(crate) struct Spin {
+    length: Duration,
+}
+
+impl Spin {
+    /// How long to spin now; `None` if it is not worth it.
+    pub(crate) fn length(&self) -> Option<Duration> {
+        (self.length >= LEAST).then_some(self.length)
+    }
+
+    /// A spin has ended, and `found` something or not.
+    pub(crate) fn ended(&mut self, found: bool) {
+        self.length = if found { full() } else { self.length / 2 };
+    }
+
+    /// A wait in the parked state was over after this time.
+    pub(crate) fn parked(&mut self, time: Duration) {
+        let full = full();
+        if time < full {
+            self.length = full;
+        }
+    }
+}
+
+/// Looks for `something` until it is there or `length` is over; says whether it is there.
+pub(crate) fn spin(length: Duration, mut something: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    loop {
+        for _ in 0..16 {
+            if something() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if begin.elapsed() >= length {
+            return false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stops_where_nothing_comes_and_begins_where_something_did() {
+        set_spin(Duration::from_micros(20));
+        let mut place = Spin::default();
+        assert_eq!(place.length(), None);
+        place.parked(Duration::from_millis(1));
+        assert_eq!(place.length(), None);
+        place.parked(Duration::from_micros(5));
+        assert_eq!(place.length(), Some(Duration::from_micros(20)));
+        place.ended(false);
+        place.ended(true);
+        assert_eq!(place.length(), Some(Duration::from_micros(20)));
+        for _ in 0..5 {
+            place.ended(false);
+        }
+        assert_eq!(place.length(), None);
+        assert!(!spin(Duration::from_micros(3), || false));
+        let mut left = 100;
+        assert!(spin(Duration::MAX, || {
+            left -= 1;
+            left == 0
+        }));
+    }
+}
