@@ -155,9 +155,6 @@ impl Inbox {
 
     /// Home thread: delivers all letters there are.
     pub(crate) fn drain(&self) {
-        if self.is_empty() {
-            return;
-        }
         for letter in self.take(EMPTY) {
             // SAFETY: the letter is out of the stack, and this is its home.
             cascade::guarded(|| unsafe { ((*letter).deliver)(letter) });
@@ -234,9 +231,15 @@ pub(crate) fn is_home(inbox: &Arc<Inbox>) -> bool {
     ptr::eq(HOME_ADDRESS.get(), Arc::as_ptr(inbox))
 }
 
-/// This thread's inbox, if anybody has asked for it.
-pub(crate) fn existing() -> Option<Arc<Inbox>> {
-    HOME.with(|home| home.borrow().clone())
+/// Delivers all letters there are in this thread's inbox, if it has one.
+#[inline]
+pub(crate) fn drain_home() {
+    // SAFETY: `HOME` keeps the inbox; nothing here ends it.
+    if let Some(inbox) = unsafe { HOME_ADDRESS.get().as_ref() }
+        && !inbox.is_empty()
+    {
+        home().drain();
+    }
 }
 
 /// Closes and forgets this thread's inbox.

@@ -20,9 +20,7 @@ pub use crate::pause::{
 /// assert_eq!(lwt_core::scheduler::run_ready(usize::MAX), 0);
 /// ```
 pub fn run_ready(budget: usize) -> usize {
-    if let Some(inbox) = inbox::existing() {
-        inbox.drain();
-    }
+    inbox::drain_home();
     if cascade::has_deferred() {
         cascade::as_level(|| ());
     }

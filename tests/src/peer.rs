@@ -1,6 +1,6 @@
 //! [`Peer`]: the other end of a connection, with blocking calls that do not wait for ever.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -102,8 +102,21 @@ impl Peer {
     /// If that does not happen.
     #[track_caller]
     pub fn delivered(&self) {
-        let port = self.0.local_addr().expect("a connection").port();
-        until("the delivery of what was sent", || unacknowledged(port).is_ok_and(|bytes| bytes == 0));
+        until("the delivery of what was sent", || self.unacknowledged() == 0);
+    }
+
+    /// How many bytes were sent and have not reached the system at the other end.
+    ///
+    /// # Panics
+    /// If the connection is gone.
+    #[track_caller]
+    pub fn unacknowledged(&self) -> usize {
+        let table = fs::read_to_string("/proc/net/tcp").expect("the system's table");
+        let local = format!(":{:04X}", self.0.local_addr().expect("a connection").port());
+        let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows.into_iter().find(|row| row.get(1).is_some_and(|address| address.ends_with(&local)));
+        let queue = row.as_ref().and_then(|row| row.get(4)?.split(':').next());
+        usize::from_str_radix(queue.expect("a row"), 16).expect("a number")
     }
 }
 
@@ -118,17 +131,6 @@ pub fn deaf_port() -> (OwnedFd, SocketAddr) {
     socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a free port");
     let address: SockaddrIn = socket::getsockname(socket.as_raw_fd()).expect("an address");
     (socket, SocketAddr::V4(address.into()))
-}
-
-/// How much that was sent from this port is on its way.
-fn unacknowledged(port: u16) -> io::Result<u64> {
-    let table = fs::read_to_string("/proc/net/tcp")?;
-    let local = format!(":{port:04X}");
-    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = rows.into_iter().find(|row| row.get(1).is_some_and(|address| address.ends_with(&local)));
-    let queue = row.as_ref().and_then(|row| row.get(4)?.split(':').next());
-    let bytes = queue.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    bytes.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 impl Deref for Peer {

@@ -66,7 +66,6 @@ pub(crate) fn complete(root: Raw, when: When) {
     if !root.link.get().is_null() {
         let_go(root);
     }
-    root.set_route(Route::Fixed);
     if root.shares() == 0 {
         root.set(UNHELD);
         guarded(|| teardown::expire(root));

@@ -296,13 +296,13 @@ pub(crate) unsafe fn reject<T>(cell: Raw, error: Error) {
     unsafe { mark::<T>(cell, Err(error)) }
 }
 
-/// Moves the value out of a resolved root.
+/// Moves the value out of a resolved root, which has no shares from now on.
 ///
 /// # Safety
 /// `cell` is a resolved root that starts with a `Body<T>`, has its value, and nobody has a reference to it.
 #[inline]
 pub(crate) unsafe fn move_out<T>(cell: Raw) -> Result<T, Error> {
-    cell.clear(HAS_VALUE);
+    cell.clear_shares_and_value();
     // SAFETY: the slot is filled, as the caller says, and is read this one time: the flag is clear now.
     let slot = unsafe { (*cell.as_ptr::<Body<T>>()).slot.get().read() };
     if cell.phase() == Phase::Fulfilled {

@@ -168,7 +168,6 @@ pub(crate) unsafe fn take<T>(root: Raw) -> Result<T, Error> {
         }
         std::mem::forget(share);
     }
-    root.clear_shares();
     // SAFETY: the only share is the caller's, so the value is there and nobody refers to it.
     unsafe { move_out(root) }
 }

@@ -112,6 +112,12 @@ impl Word {
         self.0.set(self.0.get() & !(COUNT << SHARES));
     }
 
+    /// Gives all shares up, and the value, which the caller takes.
+    #[inline]
+    pub(crate) fn clear_shares_and_value(&self) {
+        self.0.set(self.0.get() & !(COUNT << SHARES | u64::from(HAS_VALUE) << FLAGS));
+    }
+
     #[inline]
     pub(crate) fn phase(&self) -> Phase {
         match (self.0.get() >> PHASE) & 3 {
