@@ -26,10 +26,10 @@
 pub use lwt_core::*;
 pub use lwt_preemptive::detach;
 pub use lwt_unix::{
-    at_exit, auto_pause, enter_iter_hooks, exit_hooks, leave_iter_hooks, main, run, sleep, test, timeout, with_timeout,
-    within,
+    at_exit, auto_pause, enter_iter_hooks, exit_hooks, leave_iter_hooks, main, run, set_spin, sleep, test,
+    timeout, with_timeout, within,
 };
-pub use lwt_unix::{engine, fd, job, main_loop, net, time};
+pub use lwt_unix::{engine, entry, fd, job, main_loop, net, time};
 pub use {lwt_core, lwt_preemptive, lwt_unix};
 
 /// What most programs import.

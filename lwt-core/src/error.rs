@@ -1,13 +1,13 @@
 //! [`Error`]: what a rejected promise carries.
 //!
-//! One concrete type, one word, cheap to clone, `Send + Sync`. It is made from any `std::error::Error` (so `?` does it),
-//! keeps the place where the rejection was made, and, with the feature `trace`, the places that it travelled through.
-//! It does not implement `std::error::Error` itself: that is what lets `From` take every error; [`Error::as_std`] gives
-//! the standard view.
+//! One concrete type, one word, cheap to clone, `Send + Sync`. It is made from any `std::error::Error` (so
+//! `?` does it), keeps the place where the rejection was made, and, with the feature `trace`, the places that
+//! it travelled through. It does not implement `std::error::Error` itself: that is what lets `From` take
+//! every error; [`Error::as_std`] gives the standard view.
 //!
 //! The shared allocation has two marks for the unhandled-rejection hook (see [`crate::set_unhandled_hook`]):
-//! *seen*, set when user code got hold of the error and taken back when it rejects a promise anew; and *told*, set when the
-//! hook was called, for good.
+//! *seen*, set when user code got hold of the error and taken back when it rejects a promise anew; and
+//! *told*, set when the hook was called, for good.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -50,8 +50,9 @@ impl fmt::Display for Canceled {
 
 impl StdError for Canceled {}
 
-/// The cause of a rejection because nothing is left that could resolve the promise: its resolver was dropped, or it
-/// was made to wait for itself. In Lwt such a promise stays pending for ever; here a lost wake-up is an error, not a hang.
+/// The cause of a rejection because nothing is left that could resolve the promise: its resolver was dropped,
+/// or it was made to wait for itself. In Lwt such a promise stays pending for ever; here a lost wake-up is an
+/// error, not a hang.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abandoned;
 

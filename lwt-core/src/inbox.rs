@@ -1,7 +1,7 @@
 //! The inbox: how other threads reach a thread's promises.
 //!
-//! A stack of letters, each one word to send, that the home thread empties in one go and delivers in the order in which they were sent. Its head word is also the
-//! state of the home thread's sleep:
+//! A stack of letters, each one word to send, that the home thread empties in one go and delivers in the
+//! order in which they were sent. Its head word is also the state of the home thread's sleep:
 //!
 //! ```text
 //!            send                     send: kick
@@ -11,10 +11,13 @@
 //!    └──────── prepare_sleep ────────┘                CLOSED: letters are thrown away
 //! ```
 //!
-//! 1. Whoever turns `SLEEPING` into a letter kicks, and nobody else does: one kick for any number of letters, none while the home thread is awake.
-//! 2. `prepare_sleep` turns `EMPTY` into `SLEEPING` or fails, so that a letter sent before it is never slept over, and one sent after it kicks.
+//! 1. Whoever turns `SLEEPING` into a letter kicks, and nobody else does: one kick for any number of letters,
+//!    none while the home thread is awake.
+//! 2. `prepare_sleep` turns `EMPTY` into `SLEEPING` or fails, so that a letter sent before it is never slept
+//!    over, and one sent after it kicks.
 //! 3. A letter is in at most one inbox at most once; who sends it gives it up.
-//! 4. Letters are delivered on the home thread. Those that a closed or dropped inbox has left are thrown away, wherever that happens.
+//! 4. Letters are delivered on the home thread. Those that a closed or dropped inbox has left are thrown
+//!    away, wherever that happens.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -34,7 +37,8 @@ pub(crate) struct Letter {
     throw_away: unsafe fn(*mut Letter),
 }
 
-// SAFETY: `next` is used by the one who has the letter: the sender until the letter is in the stack, then the one who takes it out.
+// SAFETY: `next` is used by the one who has the letter: the sender until the letter is in the stack, then the
+// one who takes it out.
 unsafe impl Send for Letter {}
 // SAFETY: as above; a shared letter is not touched.
 unsafe impl Sync for Letter {}
@@ -45,8 +49,9 @@ impl Letter {
     }
 }
 
-/// Whether a letter that is sent again and again is under way. The receiver [gives it back](Underway::arrived) *before* he does what it says, so that a
-/// sender who comes meanwhile sends it again.
+/// Whether a letter that is sent again and again is under way. The receiver [gives it
+/// back](Underway::arrived) *before* he does what it says, so that a sender who comes meanwhile sends it
+/// again.
 pub(crate) struct Underway(AtomicBool);
 
 impl Underway {
@@ -202,7 +207,8 @@ impl Iterator for Letters {
 }
 
 thread_local! {
-    // Without a destructor, so that wakers and promises work to the very end of a thread. The end of a runtime closes and releases it.
+    // Without a destructor, so that wakers and promises work to the very end of a thread. The end of a
+    // runtime closes and releases it.
     static HOME: ManuallyDrop<RefCell<Option<Arc<Inbox>>>> = const { ManuallyDrop::new(RefCell::new(None)) };
     /// Where `HOME` is, to compare with.
     static HOME_ADDRESS: Cell<*const Inbox> = const { Cell::new(ptr::null()) };
@@ -283,7 +289,8 @@ impl Handle {
     /// Has `f` called on the home thread, at its loop's next turn, after all that was posted before.
     ///
     /// # Errors
-    /// [`Closed`] when the home thread's runtime has ended; `f` was dropped. If it ends later, `f` is dropped uncalled.
+    /// [`Closed`] when the home thread's runtime has ended; `f` was dropped. If it ends later, `f` is dropped
+    /// uncalled.
     ///
     /// ```
     /// use lwt_core::scheduler;

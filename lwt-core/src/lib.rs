@@ -1,8 +1,9 @@
 //! Lwt-style promises: what needs no operating system.
 //!
-//! A [`Promise`] is a value that is there, will be there, or will not: it can be looked at, shared, raced and cancelled. Callbacks follow it
-//! ([`Promise::bind`], [`Promise::catch`]), and futures wait for it (`.await`); [`spawn`] runs a future as a promise. All of it belongs to one thread, so
-//! that nothing needs a lock. The loop that drives it is in `lwt-unix`, or is your own: see [`scheduler`].
+//! A [`Promise`] is a value that is there, will be there, or will not: it can be looked at, shared, raced and
+//! cancelled. Callbacks follow it ([`Promise::bind`], [`Promise::catch`]), and futures wait for it
+//! (`.await`); [`spawn`] runs a future as a promise. All of it belongs to one thread, so that nothing needs a
+//! lock. The loop that drives it is in `lwt-unix`, or is your own: see [`scheduler`].
 //!
 //! ```
 //! use lwt_core::{Error, pick, scheduler, spawn, task};
@@ -17,12 +18,14 @@
 //!
 //! # Rules
 //!
-//! * A callback on a resolved promise runs inside the attaching call; on a pending one it runs when that is resolved, in order of attachment, before
-//!   `wakeup` returns.
+//! * A callback on a resolved promise runs inside the attaching call; on a pending one it runs when that is
+//!   resolved, in order of attachment, before `wakeup` returns.
 //! * An error or a panic of a callback rejects the promise that the callback makes, always.
-//! * A [cancel](Promise::cancel) is a rejection that arrives where the program waits, so that cleanup may itself take its time.
+//! * A [cancel](Promise::cancel) is a rejection that arrives where the program waits, so that cleanup may
+//!   itself take its time.
 //! * A rejection that nobody looks at goes to a [hook](set_unhandled_hook); nothing ends the process.
-//! * A thread that made tasks and ran no loop may leak what is still suspended when it exits; [`scheduler::end_thread`] prevents that.
+//! * A thread that made tasks and ran no loop may leak what is still suspended when it exits;
+//!   [`scheduler::end_thread`] prevents that.
 //!
 //! # Features
 //!

@@ -3,8 +3,8 @@
 //! 1. A [`Links`] is in at most one list; `next` is null while it is in none (or, for a list's own sentinel,
 //!    before the list was first used).
 //! 2. Linked links do not move and outlive their time in the list: who frees them unlinks them first.
-//! 3. Taking one out, appending one and appending a whole list are O(1) and need no pointer to the list, so that
-//!    a node may be taken out by its owner although its list was spliced into another one meanwhile.
+//! 3. Taking one out, appending one and appending a whole list are O(1) and need no pointer to the list, so
+//!    that a node may be taken out by its owner although its list was spliced into another one meanwhile.
 //! 4. All links of a list belong to one thread, and nothing here runs foreign code.
 
 use std::cell::Cell;

@@ -2,7 +2,8 @@
 
 /// Waits for all of up to eight promises of any types, and gives their values as a tuple: Lwt's parallel let.
 ///
-/// All are running already when it is called. Otherwise as [`join`](crate::join()): it waits for every one, and the first rejection in time wins.
+/// All are running already when it is called. Otherwise as [`join`](crate::join()): it waits for every one,
+/// and the first rejection in time wins.
 ///
 /// ```
 /// use lwt_core::{Error, Promise, spawn};
@@ -43,9 +44,11 @@ macro_rules! join {
     };
 }
 
-/// Waits for the first of several promises, and cancels the others: [`pick`](crate::pick()) for promises of different types.
+/// Waits for the first of several promises, and cancels the others: [`pick`](crate::pick()) for promises of
+/// different types.
 ///
-/// Each arm names the value and says what is made of it; all arms make the same type. A bare list of promises is `pick` itself.
+/// Each arm names the value and says what is made of it; all arms make the same type. A bare list of promises
+/// is `pick` itself.
 ///
 /// ```
 /// use lwt_core::{Error, Promise, spawn, task};
@@ -68,10 +71,11 @@ macro_rules! pick {
     ($($promise:expr),+ $(,)?) => { $crate::pick([$($promise),+]) };
 }
 
-/// Awaits `body`, then awaits `cleanup` whatever came of it, and gives the outcome: Lwt's `[%finally]` inside an `async` block.
+/// Awaits `body`, then awaits `cleanup` whatever came of it, and gives the outcome: Lwt's `[%finally]` inside
+/// an `async` block.
 ///
-/// `body` is a block that may use `.await` and `?` and ends with a `Result`; `cleanup` is a block that may use `.await`. The
-/// cleanup also runs when the body is cancelled, which is an `Err` at its `.await`.
+/// `body` is a block that may use `.await` and `?` and ends with a `Result`; `cleanup` is a block that may
+/// use `.await`. The cleanup also runs when the body is cancelled, which is an `Err` at its `.await`.
 ///
 /// ```
 /// use lwt_core::{Error, Promise, spawn};

@@ -4,8 +4,8 @@
 //! store where `malloc` and `free` cost some five times as much. Rules:
 //!
 //! 1. A block is used and freed on the thread that allocated it: what lies in one is never `Send`.
-//! 2. A class is a multiple of [`GRAIN`] bytes and 8 more, which is what allocators with a word of their own per block make of
-//!    it anyway; larger or stricter aligned layouts go to the allocator as they are.
+//! 2. A class is a multiple of [`GRAIN`] bytes and 8 more, which is what allocators with a word of their own
+//!    per block make of it anyway; larger or stricter aligned layouts go to the allocator as they are.
 //! 3. A class keeps at most [`KEPT_BYTES`]; what comes back beyond that is given back to the allocator.
 //! 4. The thread-local has no destructor, so that promises work to the very end of a thread. What it keeps
 //!    is given back by [`release_cached`], which the end of a runtime calls.

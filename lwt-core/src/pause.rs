@@ -27,8 +27,9 @@ thread_local! {
 
 /// A promise that is fulfilled at the loop's next turn (`Lwt.pause`). It can be cancelled.
 ///
-/// Each turn wakes those that were paused before it, first come first served, and gives timers and descriptors their chance: a long
-/// computation that pauses now and then does not hold up the rest of the program. Between tasks alone, [`task::yield_now`](crate::task::yield_now) is cheaper.
+/// Each turn wakes those that were paused before it, first come first served, and gives timers and
+/// descriptors their chance: a long computation that pauses now and then does not hold up the rest of the
+/// program. Between tasks alone, [`task::yield_now`](crate::task::yield_now) is cheaper.
 ///
 /// ```
 /// use lwt_core::{pause, scheduler};
@@ -50,7 +51,8 @@ pub fn pause() -> Promise<()> {
     promise
 }
 
-/// Wakes all that are paused now, in order; those that pause meanwhile wait for the next call (`Lwt.wakeup_paused`).
+/// Wakes all that are paused now, in order; those that pause meanwhile wait for the next call
+/// (`Lwt.wakeup_paused`).
 pub fn wakeup_paused() {
     let mut queue = PAUSED.with(|paused| paused.queue.take());
     for resolver in queue.drain(..) {
@@ -75,8 +77,8 @@ pub fn has_paused() -> bool {
     PAUSED.with(|paused| !paused.queue.borrow().is_empty())
 }
 
-/// Registers what [`pause`] calls with the number of paused promises, after it has added one; `None` for nothing
-/// (`Lwt.register_pause_notifier`). Gives back what was registered.
+/// Registers what [`pause`] calls with the number of paused promises, after it has added one; `None` for
+/// nothing (`Lwt.register_pause_notifier`). Gives back what was registered.
 pub fn register_pause_notifier(notifier: Option<PauseNotifier>) -> Option<PauseNotifier> {
     PAUSED.with(|paused| paused.notifier.replace(notifier))
 }

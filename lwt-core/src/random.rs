@@ -7,8 +7,8 @@ thread_local! {
     static STATE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Seeds this thread's generator, which `choose` and its relatives draw from when several promises are resolved already.
-/// Unseeded it starts from the operating system's randomness.
+/// Seeds this thread's generator, which `choose` and its relatives draw from when several promises are
+/// resolved already. Unseeded it starts from the operating system's randomness.
 ///
 /// ```
 /// lwt_core::set_random_seed(7);

@@ -1,7 +1,8 @@
 //! The registry of pending promises (feature `registry`): what hangs, and on what.
 //!
-//! Every cell is in a list of its thread from its making until it is freed. [`pending`] walks the list and describes those that are pending: where each was
-//! made, and what it waits on. Without the feature nothing of this exists.
+//! Every cell is in a list of its thread from its making until it is freed. [`pending`] walks the list and
+//! describes those that are pending: where each was made, and what it waits on. Without the feature nothing
+//! of this exists.
 //!
 //! ```
 //! use lwt_core::{registry, wait};

@@ -1,7 +1,8 @@
 //! For whoever drives the promises of a thread: the main loop of `lwt-unix`, or a loop of one's own.
 //!
-//! One turn is: [`run_ready`]; then, if nothing is ready or paused and [`prepare_sleep`] agrees, sleep until something happens or a [`set_kick`] kick comes, and
-//! [`awake`]; then timers and descriptors; then [`wakeup_paused`].
+//! One turn is: [`run_ready`]; then, if nothing is ready or paused and [`prepare_sleep`] agrees, sleep until
+//! something happens or a [`set_kick`] kick comes, and [`awake`]; then timers and descriptors; then
+//! [`wakeup_paused`].
 
 use crate::inbox::{self, Kick};
 use crate::promise::cascade;
@@ -13,8 +14,8 @@ pub use crate::pause::{
     PauseNotifier, abandon_paused, has_paused, paused_count, register_pause_notifier, wakeup_paused,
 };
 
-/// Delivers what other threads have sent, and runs tasks that are ready, first come first served, at most `budget` of them.
-/// Returns how many tasks ran.
+/// Delivers what other threads have sent, and runs tasks that are ready, first come first served, at most
+/// `budget` of them. Returns how many tasks ran.
 ///
 /// ```
 /// assert_eq!(lwt_core::scheduler::run_ready(usize::MAX), 0);
@@ -37,13 +38,14 @@ pub fn handle() -> Handle {
     Handle::new(inbox::home())
 }
 
-/// Sets how another thread wakes this one out of its sleep. It is called between [`prepare_sleep`] and [`awake`] only, once at most.
+/// Sets how another thread wakes this one out of its sleep. It is called between [`prepare_sleep`] and
+/// [`awake`] only, once at most.
 pub fn set_kick(kick: Option<Kick>) {
     inbox::home().set_kick(kick);
 }
 
-/// Announces that this thread is about to sleep: from now on whoever sends something kicks. False, and then no sleep is due, if
-/// something has been sent already.
+/// Announces that this thread is about to sleep: from now on whoever sends something kicks. False, and then
+/// no sleep is due, if something has been sent already.
 pub fn prepare_sleep() -> bool {
     inbox::home().prepare_sleep()
 }
@@ -53,16 +55,17 @@ pub fn awake() {
     inbox::home().awake();
 }
 
-/// Throws away the callbacks of resolutions that wait for the outermost one (`Lwt.abandon_wakeups`): for a forked child. Returns how
-/// many resolutions it was.
+/// Throws away the callbacks of resolutions that wait for the outermost one (`Lwt.abandon_wakeups`): for a
+/// forked child. Returns how many resolutions it was.
 ///
 /// What the callbacks would have resolved is rejected as abandoned.
 pub fn abandon_wakeups() -> usize {
     cascade::abandon_deferred()
 }
 
-/// The runtime of this thread ends: drops the futures of all tasks, which rejects their promises as abandoned, forgets
-/// the paused promises, closes the inbox, so that posts fail from now on, and frees the memory kept for reuse.
+/// The runtime of this thread ends: drops the futures of all tasks, which rejects their promises as
+/// abandoned, forgets the paused promises, closes the inbox, so that posts fail from now on, and frees the
+/// memory kept for reuse.
 ///
 /// The thread may go on to use promises, and gets an inbox anew if it asks for one.
 ///

@@ -1,10 +1,12 @@
 //! Values that follow the chain of promises: [`Key`].
 //!
-//! The keys that are set form a map, and one map is *in force* at any time. A callback captures it when it is attached, a
-//! task when it is spawned, and it is in force again whenever they run; whoever resolves a promise finds his own map
-//! back when `wakeup` returns. A callback on an already resolved promise runs in its caller's map.
+//! The keys that are set form a map, and one map is *in force* at any time. A callback captures it when it is
+//! attached, a task when it is spawned, and it is in force again whenever they run; whoever resolves a
+//! promise finds his own map back when `wakeup` returns. A callback on an already resolved promise runs in
+//! its caller's map.
 //!
-//! Maps are immutable and shared: capturing one is a reference count, setting a key copies the few entries there are.
+//! Maps are immutable and shared: capturing one is a reference count, setting a key copies the few entries
+//! there are.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -134,8 +136,8 @@ impl<T: 'static> Key<T> {
         Storage((!map.is_empty()).then(|| Rc::new(map)))
     }
 
-    /// Calls `f` with the key set to `value`, or unset by `None`; what `f` attaches and spawns keeps the setting
-    /// (`Lwt.with_value`).
+    /// Calls `f` with the key set to `value`, or unset by `None`; what `f` attaches and spawns keeps the
+    /// setting (`Lwt.with_value`).
     pub fn with_value<R>(self, value: Option<T>, f: impl FnOnce() -> R) -> R {
         let _installed = self.assigned(value).install();
         f()

@@ -1,10 +1,11 @@
 //! The hook for rejections that nobody looks at, and for panics that have no promise to reject.
 //!
-//! A rejection is *seen* when user code gets it: by an await, [`state`](crate::Promise::state), `on_failure`, `on_any`,
-//! `on_termination`, a handler of `catch` or `try_bind`; or when a combinator absorbs it, its result being another one. When it
-//! passes through a `bind` or a combinator into the promise made from it, that promise answers for it. When the last share of a
-//! promise goes and its rejection was not seen, the thread's hook is told, once per error. A cancel is never told, nor is an
-//! abandoned promise that nobody held.
+//! A rejection is *seen* when user code gets it: by an await, [`state`](crate::Promise::state), `on_failure`,
+//! `on_any`, `on_termination`, a handler of `catch` or `try_bind`; or when a combinator absorbs it, its
+//! result being another one. When it passes through a `bind` or a combinator into the promise made from it,
+//! that promise answers for it. When the last share of a promise goes and its rejection was not seen, the
+//! thread's hook is told, once per error. A cancel is never told, nor is an abandoned promise that nobody
+//! held.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -1,5 +1,5 @@
-//! `bind` and its relatives. [`Promise::attach`] is the model function of this crate: all that makes a promise from a
-//! promise by a user's callback goes through it, and the other combinators follow its pattern.
+//! `bind` and its relatives. [`Promise::attach`] is the model function of this crate: all that makes a
+//! promise from a promise by a user's callback goes through it, and the other combinators follow its pattern.
 
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, offset_of};
@@ -16,8 +16,8 @@ use super::cell::{
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire, take};
 use super::{Promise, Repr};
 
-/// One block: the cell of the promise that is made, the callback's node in the list of the promise it was made from, and
-/// the callback.
+/// One block: the cell of the promise that is made, the callback's node in the list of the promise it was
+/// made from, and the callback.
 #[repr(C)]
 struct Step<A, B, K> {
     body: Body<B>,
@@ -32,11 +32,12 @@ struct Step<A, B, K> {
 impl<A: 'static> Promise<A> {
     /// The promise of what `callback` makes of this one's outcome.
     ///
-    /// * Resolved: the callback runs here and now, in the caller's storage, and its promise is the result. Nothing is allocated.
+    /// * Resolved: the callback runs here and now, in the caller's storage, and its promise is the result.
+    ///   Nothing is allocated.
     /// * Pending: the result is a new cell, with the callback behind it in the same block. The callback runs
-    ///   when this promise is resolved, in the storage that is in force now, and always: also if the result was dropped.
-    ///   Then the new cell is resolved with, or unified with, the promise that the callback returns. Until then a
-    ///   cancel of the result goes on to this promise.
+    ///   when this promise is resolved, in the storage that is in force now, and always: also if the result
+    ///   was dropped. Then the new cell is resolved with, or unified with, the promise that the callback
+    ///   returns. Until then a cancel of the result goes on to this promise.
     ///
     /// A panic of the callback rejects the result in both cases.
     #[inline]
@@ -105,7 +106,8 @@ where
     unsafe { Handle::adopt(cell) }
 }
 
-/// A promise of its own for a resolved one whose value cannot be taken yet: it is looked at in a frame further out.
+/// A promise of its own for a resolved one whose value cannot be taken yet: it is looked at in a frame
+/// further out.
 pub(crate) fn passed_on<T>(handle: Handle<T>) -> Handle<T> {
     attach_waiting(handle, Promise::settled, Origin::caller())
 }
@@ -133,7 +135,8 @@ where
         let _installed = ManuallyDrop::into_inner(storage).install();
         ManuallyDrop::into_inner(callback)(result)
     });
-    // The callback may have made its own result another promise's: `settle` follows the forwarding now, not before.
+    // The callback may have made its own result another promise's: `settle` follows the forwarding now, not
+    // before.
     target.settle(promise);
 }
 
@@ -188,12 +191,13 @@ pub(crate) fn caught<B>(f: impl FnOnce() -> Promise<B>) -> Promise<B> {
 impl<T: 'static> Promise<T> {
     /// The promise of `f`'s promise (`Lwt.bind`, `>>=`).
     ///
-    /// Fulfilled: `f` is called at once, as a function is. Pending: `f` is called when this promise is fulfilled, inside the resolving `wakeup`.
-    /// Rejected, now or later: so is the result, and `f` is not called. `f` always runs if there is something to run it for, also when the
-    /// result was dropped. A cancel of the result goes to this promise while it is pending, and to `f`'s promise after that.
+    /// Fulfilled: `f` is called at once, as a function is. Pending: `f` is called when this promise is
+    /// fulfilled, inside the resolving `wakeup`. Rejected, now or later: so is the result, and `f` is not
+    /// called. `f` always runs if there is something to run it for, also when the result was dropped. A
+    /// cancel of the result goes to this promise while it is pending, and to `f`'s promise after that.
     ///
-    /// A tail call `loop() = p.bind(|_| loop())` over pending promises runs in constant memory; over resolved ones it recurses on the
-    /// stack, as every function does: see [`iterate`](crate::iterate) for such loops.
+    /// A tail call `loop() = p.bind(|_| loop())` over pending promises runs in constant memory; over resolved
+    /// ones it recurses on the stack, as every function does: see [`iterate`](crate::iterate) for such loops.
     ///
     /// ```
     /// use lwt_core::{Promise, State, wait};
@@ -248,7 +252,8 @@ impl<T: 'static> Promise<T> {
         })
     }
 
-    /// [`bind`](Promise::bind) with a handler for this promise's rejection, but not for `f`'s (`Lwt.try_bind`).
+    /// [`bind`](Promise::bind) with a handler for this promise's rejection, but not for `f`'s
+    /// (`Lwt.try_bind`).
     ///
     /// ```
     /// use lwt_core::{Promise, State};
@@ -271,7 +276,8 @@ impl<T: 'static> Promise<T> {
         })
     }
 
-    /// This promise's outcome, after `cleanup` has run on either and its promise is fulfilled (`Lwt.finalize`).
+    /// This promise's outcome, after `cleanup` has run on either and its promise is fulfilled
+    /// (`Lwt.finalize`).
     ///
     /// A cleanup that fails replaces the outcome. It runs upon a cancel, too.
     ///
@@ -297,7 +303,8 @@ impl<T: 'static> Promise<T> {
     }
 }
 
-/// Calls `f`; a panic becomes a rejection (`Lwt.apply`, and the body of `Lwt.catch`, `Lwt.try_bind`, `Lwt.finalize`).
+/// Calls `f`; a panic becomes a rejection (`Lwt.apply`, and the body of `Lwt.catch`, `Lwt.try_bind`,
+/// `Lwt.finalize`).
 ///
 /// ```
 /// use lwt_core::{Promise, State, apply};

@@ -1,9 +1,11 @@
 //! Cancellation: a walk backwards from a promise to the leaves that it waits on.
 //!
-//! 1. The walk follows [`Route`]s: through `bind` and its like to what they wait on now, through combinators to every member, into a
-//!    suspended task to what it awaits. It ends at promises that a cancel cannot touch (`wait`, `no_cancel`) and at leaves.
-//! 2. First all leaves are marked rejected, each once even if there are several ways to it, and cycles end; then their callbacks run, in the
-//!    order in which a depth-first walk from left to right met them. The first phase runs no user code.
+//! 1. The walk follows [`Route`]s: through `bind` and its like to what they wait on now, through combinators
+//!    to every member, into a suspended task to what it awaits. It ends at promises that a cancel cannot
+//!    touch (`wait`, `no_cancel`) and at leaves.
+//! 2. First all leaves are marked rejected, each once even if there are several ways to it, and cycles end;
+//!    then their callbacks run, in the order in which a depth-first walk from left to right met them. The
+//!    first phase runs no user code.
 //! 3. A cell that the walk has passed has the flag [`VISITED`], which is gone before the second phase.
 
 use std::fmt;
@@ -22,7 +24,8 @@ enum Leaf {
     Abort(Ref),
 }
 
-/// Whoever asks a source what it waits on ([`VTable::visit`](super::cell::VTable)): a cancel, or the registry.
+/// Whoever asks a source what it waits on ([`VTable::visit`](super::cell::VTable)): a cancel, or the
+/// registry.
 pub(crate) trait Visitor {
     /// The source waits on `cells`, in this order.
     fn waits_on(&mut self, cells: &mut dyn Iterator<Item = Raw>);
@@ -156,12 +159,15 @@ pub(crate) fn waits_on(cell: Raw) -> Vec<Raw> {
 }
 
 impl<T> Promise<T> {
-    /// Rejects with [`Canceled`](crate::Canceled) whatever this promise waits on and may be cancelled (`Lwt.cancel`).
+    /// Rejects with [`Canceled`](crate::Canceled) whatever this promise waits on and may be cancelled
+    /// (`Lwt.cancel`).
     ///
-    /// The cancel goes backwards: through `bind`, `map`, `catch` and the like to the promise that they wait on now, through the members of a combinator,
-    /// into a task to what it awaits. Promises of [`task`](crate::task()), of `sleep` and I/O, [`protected`](Promise::protected) ones and the like are rejected; those of
-    /// [`wait`](crate::wait()) and [`no_cancel`](Promise::no_cancel) are left alone. The rejection then comes back through the callbacks as any other does,
-    /// so that cleanup runs, which may itself take its time. No effect on a resolved promise.
+    /// The cancel goes backwards: through `bind`, `map`, `catch` and the like to the promise that they wait
+    /// on now, through the members of a combinator, into a task to what it awaits. Promises of
+    /// [`task`](crate::task()), of `sleep` and I/O, [`protected`](Promise::protected) ones and the like are
+    /// rejected; those of [`wait`](crate::wait()) and [`no_cancel`](Promise::no_cancel) are left alone. The
+    /// rejection then comes back through the callbacks as any other does, so that cleanup runs, which may
+    /// itself take its time. No effect on a resolved promise.
     ///
     /// ```
     /// use lwt_core::task;
@@ -196,7 +202,8 @@ impl<T> Promise<T> {
     }
 }
 
-/// Cancels the promise that it was made from: see [`Promise::canceller`]. It does not keep the promise wanted.
+/// Cancels the promise that it was made from: see [`Promise::canceller`]. It does not keep the promise
+/// wanted.
 pub struct Canceller {
     /// Nothing where the promise was resolved.
     cell: Option<Ref>,

@@ -1,14 +1,16 @@
 //! Resolving a promise, and the cascade of callbacks that follows.
 //!
-//! 1. A resolution has two halves: `mark` (`cell.rs`) changes the state and runs nothing; [`complete`] lets go of what the
-//!    promise waited on and runs the callbacks.
-//! 2. Callbacks run in order of attachment, those of `on_cancel` first. Each is out of the list before it runs,
-//!    so that it may do anything to the promise, its own included.
-//! 3. A resolution inside a callback runs in place while the levels are fewer than [`LIMIT`]; a deeper one, and every
-//!    `wakeup_later` inside a cascade, changes the state at once and waits in a queue. The outermost level empties the
-//!    queue, first come first served, before it returns: then everything has run. A task's poll counts as a level.
-//! 4. A panic never leaves a cascade. A callback that makes a promise rejects it; what escapes otherwise (`on_*`
-//!    callbacks, destructors, clone functions) goes to the unhandled-rejection hook, and the cascade goes on.
+//! 1. A resolution has two halves: `mark` (`cell.rs`) changes the state and runs nothing; [`complete`] lets
+//!    go of what the promise waited on and runs the callbacks.
+//! 2. Callbacks run in order of attachment, those of `on_cancel` first. Each is out of the list before it
+//!    runs, so that it may do anything to the promise, its own included.
+//! 3. A resolution inside a callback runs in place while the levels are fewer than [`LIMIT`]; a deeper one,
+//!    and every `wakeup_later` inside a cascade, changes the state at once and waits in a queue. The
+//!    outermost level empties the queue, first come first served, before it returns: then everything has run.
+//!    A task's poll counts as a level.
+//! 4. A panic never leaves a cascade. A callback that makes a promise rejects it; what escapes otherwise
+//!    (`on_*` callbacks, destructors, clone functions) goes to the unhandled-rejection hook, and the cascade
+//!    goes on.
 //! 5. No borrow is held while user code runs.
 
 use std::cell::Cell;
@@ -82,7 +84,8 @@ fn let_go(root: Raw) {
     if root.route() == Route::Source
         && let Some(source) = source
     {
-        // SAFETY: `link` of a root with the route Source names a source, kept alive by `alive` or by the root's owner.
+        // SAFETY: `link` of a root with the route Source names a source, kept alive by `alive` or by the
+        // root's owner.
         guarded(|| unsafe { (source.vtable.detach)(source) });
     }
     drop(alive);
@@ -171,8 +174,8 @@ pub(crate) fn guarded(f: impl FnOnce()) {
     }
 }
 
-/// The commonest cascade: one callback, which puts a task into the run queue. That needs no level, as it runs nobody's code. Whether
-/// it was so, and is done.
+/// The commonest cascade: one callback, which puts a task into the run queue. That needs no level, as it runs
+/// nobody's code. Whether it was so, and is done.
 #[inline]
 fn wakes_a_task_only(root: Raw) -> bool {
     let Some(links) = root.callbacks.sole() else { return false };
@@ -218,8 +221,8 @@ fn run_node(node: *const Node, root: Raw) {
     }
 }
 
-/// Takes the early callbacks out of the list and runs them in order: all of a cancelled promise, or, of a pending one that
-/// is not wanted any more, those for that case.
+/// Takes the early callbacks out of the list and runs them in order: all of a cancelled promise, or, of a
+/// pending one that is not wanted any more, those for that case.
 pub(crate) fn run_early(root: Raw) {
     let pending = root.is_pending();
     let early = List::new();

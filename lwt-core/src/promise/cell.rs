@@ -1,7 +1,7 @@
 //! The cell behind a promise that was ever pending: its layout, its counts, and the way to its root.
 //!
-//! A cell is one block: [`Header`], clone function, value slot ([`Body`]), and behind them whatever makes it be resolved
-//! (a callback, a future, the members of a combinator). It is reached by [`Raw`] pointers.
+//! A cell is one block: [`Header`], clone function, value slot ([`Body`]), and behind them whatever makes it
+//! be resolved (a callback, a future, the members of a combinator). It is reached by [`Raw`] pointers.
 //!
 //! ```text
 //!              mark                 the last share takes or drops the value
@@ -10,17 +10,20 @@
 //!     └─ unify ───────► Forwarded ──link──► another cell, its root being the state of both
 //! ```
 //!
-//! 1. `refs` counts who may reach the cell's memory: handles, its resolving end, links and queues. At zero it is freed.
-//! 2. `shares` counts who may still want its value: handles, and callbacks that were attached through one. The value is
-//!    there as long as a resolved root has shares; the last share moves it out or drops it, earlier ones call the
-//!    clone function, which `Promise::clone` has set. A cell without one has a single handle, so that the other shares
-//!    can only be callbacks that get a reference; these are run first (see `take`).
+//! 1. `refs` counts who may reach the cell's memory: handles, its resolving end, links and queues. At zero it
+//!    is freed.
+//! 2. `shares` counts who may still want its value: handles, and callbacks that were attached through one.
+//!    The value is there as long as a resolved root has shares; the last share moves it out or drops it,
+//!    earlier ones call the clone function, which `Promise::clone` has set. A cell without one has a single
+//!    handle, so that the other shares can only be callbacks that get a reference; these are run first (see
+//!    `take`).
 //! 3. Only a root has shares, callbacks and a route. `unify` moves them from the forwarded cell to the other.
-//! 4. `link` owns a ref where it is not null and not the cell itself. It is the target of a forwarded cell, the cell
-//!    that a pending one waits on ([`Route::Via`]) or whose members it waits on ([`Route::Source`]), and the next cell in the
-//!    queue of deferred cascades for a resolved one.
-//! 5. A pending root is kept alive by what will resolve it; if that goes away it is resolved by that (`Abandoned`).
-//!    The exception are combinators that nobody wants any more: they let go of their members and are freed pending.
+//! 4. `link` owns a ref where it is not null and not the cell itself. It is the target of a forwarded cell,
+//!    the cell that a pending one waits on ([`Route::Via`]) or whose members it waits on ([`Route::Source`]),
+//!    and the next cell in the queue of deferred cascades for a resolved one.
+//! 5. A pending root is kept alive by what will resolve it; if that goes away it is resolved by that
+//!    (`Abandoned`). The exception are combinators that nobody wants any more: they let go of their members
+//!    and are freed pending.
 //! 6. State is written by `mark` and `unify` alone (`resolve.rs`). Neither runs user code.
 //! 7. A chain of forwarded cells is compressed when it is followed, and released iteratively.
 
@@ -60,7 +63,8 @@ pub(crate) unsafe fn abort_nothing(_: Raw, _: Error) -> bool {
     false
 }
 
-/// The part of a cell that does not depend on its type. It is the cell's [`Word`] to whoever asks for counts and state.
+/// The part of a cell that does not depend on its type. It is the cell's [`Word`] to whoever asks for counts
+/// and state.
 pub(crate) struct Header {
     word: Word,
     pub(crate) vtable: &'static VTable,
@@ -106,7 +110,8 @@ impl Deref for Header {
 
 /// A pointer to a cell that is alive.
 ///
-/// It carries the provenance of the whole block, so that the cell's kind finds its own part behind the header.
+/// It carries the provenance of the whole block, so that the cell's kind finds its own part behind the
+/// header.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Raw(NonNull<Header>);
 
@@ -122,8 +127,8 @@ impl Deref for Raw {
 
 impl Raw {
     /// # Safety
-    /// `block` starts with the [`Header`] of a cell (`repr(C)`) and the `Raw` and its copies are used only while somebody
-    /// holds a ref on the cell, on its own thread.
+    /// `block` starts with the [`Header`] of a cell (`repr(C)`) and the `Raw` and its copies are used only
+    /// while somebody holds a ref on the cell, on its own thread.
     #[inline]
     pub(crate) unsafe fn new<V>(block: NonNull<V>) -> Raw {
         Raw(block.cast())
@@ -317,11 +322,12 @@ pub(crate) unsafe fn move_out<T>(cell: Raw) -> Result<T, Error> {
 /// Looks at the value of a resolved root.
 ///
 /// # Safety
-/// `cell` is a resolved root that starts with a `Body<T>`, and the caller has a share on it for as long as it uses the
-/// reference.
+/// `cell` is a resolved root that starts with a `Body<T>`, and the caller has a share on it for as long as it
+/// uses the reference.
 #[inline]
 pub(crate) unsafe fn peek<'a, T>(cell: Raw) -> Result<&'a T, &'a Error> {
-    // SAFETY: a resolved root with shares has its value (rule 2), which is not moved while the caller has his.
+    // SAFETY: a resolved root with shares has its value (rule 2), which is not moved while the caller has
+    // his.
     let slot = unsafe { &*(*cell.as_ptr::<Body<T>>()).slot.get() };
     if cell.phase() == Phase::Fulfilled {
         // SAFETY: a fulfilled cell's slot has a value.

@@ -1,8 +1,9 @@
 //! Waiting for the first: `choose`, `pick`, `nchoose`, `npick`, `nchoose_split`.
 //!
-//! One that is resolved at the call decides at once, and no cell is made. Otherwise the first member that is resolved
-//! decides; all others are unlinked before anything else happens, so that nothing stays on a promise that lives long.
-//! `pick` and `npick` cancel the losers before the result is resolved, so that their handlers run first.
+//! One that is resolved at the call decides at once, and no cell is made. Otherwise the first member that is
+//! resolved decides; all others are unlinked before anything else happens, so that nothing stays on a promise
+//! that lives long. `pick` and `npick` cancel the losers before the result is resolved, so that their
+//! handlers run first.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -24,8 +25,8 @@ trait Picking<T>: 'static {
     /// Whether losers are cancelled.
     const CANCELS: bool;
 
-    /// Takes what belongs to the outcome out of the members, of which at least one is resolved. `winner` is its place, where a
-    /// particular one was first.
+    /// Takes what belongs to the outcome out of the members, of which at least one is resolved. `winner` is
+    /// its place, where a particular one was first.
     fn outcome(members: &Members<T>, winner: Option<usize>) -> Result<Self::Output, Error>;
 }
 
@@ -111,7 +112,8 @@ impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
     }
 }
 
-/// The outcome. What is decided is decided before the losers' handlers run; they are held until they have been cancelled.
+/// The outcome. What is decided is decided before the losers' handlers run; they are held until they have
+/// been cancelled.
 #[track_caller]
 fn decide<T, P: Picking<T>>(members: Members<T>, winner: Option<usize>) -> Result<P::Output, Error> {
     let outcome = P::outcome(&members, winner);
@@ -157,7 +159,8 @@ fn choose_by<T: 'static, P: Picking<T>>(
     let cell = unsafe { Raw::new(block) };
     enlist(cell);
     cell.set_link(Some(cell));
-    // SAFETY: the cell is a `Choose<T, P>`; nobody takes the members while they are linked: that runs no user code.
+    // SAFETY: the cell is a `Choose<T, P>`; nobody takes the members while they are linked: that runs no user
+    // code.
     for member in unsafe { &*(*cell.as_ptr::<Choose<T, P>>()).members.as_ptr() }.pointers() {
         // SAFETY: the members lie in their block until they are unlinked.
         unsafe { Member::link::<Choose<T, P>>(member, cell) };
@@ -181,8 +184,8 @@ unsafe fn detach<T: 'static, P: Picking<T>>(cell: Raw) {
 
 /// The first that is resolved (`Lwt.choose`, `<?>`).
 ///
-/// Where several are resolved at the call: a rejected one if there is one, else one of the fulfilled at random. The others go on; their outcome is lost.
-/// A cancel goes to every one.
+/// Where several are resolved at the call: a rejected one if there is one, else one of the fulfilled at
+/// random. The others go on; their outcome is lost. A cancel goes to every one.
 ///
 /// An empty list, which would wait for ever, is an error.
 ///

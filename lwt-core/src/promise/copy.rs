@@ -99,7 +99,8 @@ unsafe fn dealloc<T>(cell: Raw) {
 impl<T: 'static> Promise<T> {
     /// A promise with this one's outcome that can be cancelled without cancelling this one (`Lwt.protected`).
     ///
-    /// Once it is cancelled or dropped, nothing of it stays on this promise: `p.protected().bind(f)` is a bind that can be got rid of.
+    /// Once it is cancelled or dropped, nothing of it stays on this promise: `p.protected().bind(f)` is a
+    /// bind that can be got rid of.
     ///
     /// ```
     /// let (p, r) = lwt_core::task();

@@ -47,8 +47,9 @@ impl<T> Handle<T> {
         self.root().is_pending()
     }
 
-    /// The root, if its value can be taken now; else a `Taking` callback will be run as soon as it can: that is so
-    /// while it is pending, and while a callback in a frame further out looks at a value that cannot be cloned.
+    /// The root, if its value can be taken now; else a `Taking` callback will be run as soon as it can: that
+    /// is so while it is pending, and while a callback in a frame further out looks at a value that cannot be
+    /// cloned.
     #[inline]
     pub(crate) fn takeable_root(&self) -> Option<Raw> {
         let root = self.root();
@@ -67,7 +68,8 @@ impl<T> Handle<T> {
     #[inline]
     pub(crate) fn peek(&self) -> Option<Result<&T, &Error>> {
         let root = self.root();
-        // SAFETY: a handle's root starts with a `Body<T>`, and the handle is a share for as long as it is borrowed.
+        // SAFETY: a handle's root starts with a `Body<T>`, and the handle is a share for as long as it is
+        // borrowed.
         (!root.is_pending()).then(|| unsafe { peek(root) })
     }
 
@@ -131,7 +133,8 @@ pub(crate) fn drop_share(root: Raw) {
     }
 }
 
-/// Whether one of several shares of a resolved root can have the value: by a clone, or because the others only look.
+/// Whether one of several shares of a resolved root can have the value: by a clone, or because the others
+/// only look.
 ///
 /// # Safety
 /// `root` is a resolved root that starts with a `Body<T>`.
@@ -225,8 +228,8 @@ impl<T> Owner<T> {
         Ok(())
     }
 
-    /// Passes on the outcome of a promise. If this one is resolved already (cancelled), the value is dropped, and of an error the
-    /// hook is told, as nobody else will answer for it.
+    /// Passes on the outcome of a promise. If this one is resolved already (cancelled), the value is dropped,
+    /// and of an error the hook is told, as nobody else will answer for it.
     pub(crate) fn pass_on(&self, result: Result<T, Error>) {
         if let Err(Err(error)) = self.resolve(result, When::Now) {
             unhandled::report_unseen(&error);

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use super::Promise;
 use super::attach::caught;
 
-/// Calls `step` again and again, each time with what the last promise gave, until one gives [`ControlFlow::Break`].
+/// Calls `step` again and again, each time with what the last promise gave, until one gives
+/// [`ControlFlow::Break`].
 ///
-/// The loop over tail `bind`s of Lwt, in constant stack and memory whether the steps' promises are resolved or pending. A rejection or a panic
-/// of a step ends the loop with it. A cancel goes to the current step.
+/// The loop over tail `bind`s of Lwt, in constant stack and memory whether the steps' promises are resolved
+/// or pending. A rejection or a panic of a step ends the loop with it. A cancel goes to the current step.
 ///
 /// ```
 /// use lwt_core::{Promise, State, iterate};

@@ -1,7 +1,7 @@
 //! Waiting for all: `join`, `all`, `both`, and `join!` for promises of different types.
 //!
-//! The cell counts its pending members; each tells it when it is resolved. The values stay where they are until the last member
-//! is resolved, and are then taken in order. Nothing is polled, nothing is quadratic.
+//! The cell counts its pending members; each tells it when it is resolved. The values stay where they are
+//! until the last member is resolved, and are then taken in order. Nothing is polled, nothing is quadratic.
 
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -86,7 +86,8 @@ pub(crate) fn group<G: Group>(group: G, origin: Origin) -> Promise<G::Output> {
     let cell = unsafe { Raw::new(block) };
     enlist(cell);
     cell.set_link(Some(cell));
-    // SAFETY: the members are unlinked by `detach`, at the latest when the block is freed. Linking runs no user code.
+    // SAFETY: the members are unlinked by `detach`, at the latest when the block is freed. Linking runs no
+    // user code.
     let (pending, error) = unsafe { G::link(group_of::<G>(cell), cell) };
     // SAFETY: the cell is a `Join<G>`, alive.
     let join = unsafe { &*cell.as_ptr::<Join<G>>() };
@@ -258,8 +259,9 @@ tuple_group!(join8, A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
 /// Waits for all of them (`Lwt.join`).
 ///
-/// Resolved when the last one is. If some are rejected it is rejected with the first rejection in time (in list order, where several were
-/// rejected at the call). Fulfilled at once if there are none. A cancel goes to every one.
+/// Resolved when the last one is. If some are rejected it is rejected with the first rejection in time (in
+/// list order, where several were rejected at the call). Fulfilled at once if there are none. A cancel goes
+/// to every one.
 ///
 /// ```
 /// use lwt_core::{join, wait};

@@ -2,8 +2,10 @@
 //!
 //! 1. A member does not move while its node is linked, and is unlinked before its memory goes.
 //! 2. Unlinking a member leaves nothing behind on its promise, in O(1).
-//! 3. Members are reached through raw pointers, so that a list may lead back to them: several lie in a [`Members`], not in a `Box`.
-//! 4. The combinator's cell is alive while a member is linked: it is detached when its last share goes, and freed after that.
+//! 3. Members are reached through raw pointers, so that a list may lead back to them: several lie in a
+//!    [`Members`], not in a `Box`.
+//! 4. The combinator's cell is alive while a member is linked: it is detached when its last share goes, and
+//!    freed after that.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;

@@ -2,20 +2,25 @@
 //!
 //! The files of this folder in the order in which they explain each other:
 //!
-//! 1. **States** (`cell.rs`, `word.rs`). A promise is *pending*, *fulfilled* with a value or *rejected* with an [`Error`], and once one of the last
-//!    two, it stays so. A resolved promise may lie inline in [`Promise`] itself; one that was ever pending has a *cell*, one block of memory
-//!    that all its handles share. The head of `cell.rs` has the state diagram and the rules of the two counts.
-//! 2. **Ends** (`handle.rs`, `resolver.rs`). A [`Handle`] is a way to the value, an `Owner` the way to set it; a [`Promise`] wraps the one,
-//!    a [`Resolver`] the other.
-//! 3. **Callbacks** (`attach.rs`, `observe.rs`). `Promise::attach` is the model function, commented in full: `bind`, `map`, `catch`,
-//!    `try_bind` and `finalize` are closures given to it. A callback is a node in the cell's list; what it makes is a cell in the same block.
-//! 4. **Resolution** (`cascade.rs`). First the state changes, then the callbacks run, which resolves further promises, and so on: a cascade. Its
-//!    depth on the stack is limited; what is deeper waits in a queue.
-//! 5. **Unification** (`unify.rs`). A callback that returns a pending promise makes it one with the promise that `bind` returned.
-//! 6. **Cancellation** (`cancel.rs`). A cancel walks backwards from a promise to what it waits on, and rejects the leaves it finds.
-//! 7. **Combinators** (`join.rs`, `choose.rs`, `copy.rs`). They hold their members and copy values; they let go of them as soon as nobody wants their
-//!    own promise any more.
-//! 8. **Awaiting** (`wait.rs`). A promise is a `Future`; the node of an await lies in the task that awaits, where there is one.
+//! 1. **States** (`cell.rs`, `word.rs`). A promise is *pending*, *fulfilled* with a value or *rejected* with
+//!    an [`Error`], and once one of the last two, it stays so. A resolved promise may lie inline in
+//!    [`Promise`] itself; one that was ever pending has a *cell*, one block of memory that all its handles
+//!    share. The head of `cell.rs` has the state diagram and the rules of the two counts.
+//! 2. **Ends** (`handle.rs`, `resolver.rs`). A [`Handle`] is a way to the value, an `Owner` the way to set
+//!    it; a [`Promise`] wraps the one, a [`Resolver`] the other.
+//! 3. **Callbacks** (`attach.rs`, `observe.rs`). `Promise::attach` is the model function, commented in full:
+//!    `bind`, `map`, `catch`, `try_bind` and `finalize` are closures given to it. A callback is a node in the
+//!    cell's list; what it makes is a cell in the same block.
+//! 4. **Resolution** (`cascade.rs`). First the state changes, then the callbacks run, which resolves further
+//!    promises, and so on: a cascade. Its depth on the stack is limited; what is deeper waits in a queue.
+//! 5. **Unification** (`unify.rs`). A callback that returns a pending promise makes it one with the promise
+//!    that `bind` returned.
+//! 6. **Cancellation** (`cancel.rs`). A cancel walks backwards from a promise to what it waits on, and
+//!    rejects the leaves it finds.
+//! 7. **Combinators** (`join.rs`, `choose.rs`, `copy.rs`). They hold their members and copy values; they let
+//!    go of them as soon as nobody wants their own promise any more.
+//! 8. **Awaiting** (`wait.rs`). A promise is a `Future`; the node of an await lies in the task that awaits,
+//!    where there is one.
 //! 9. **Storage** (`../storage.rs`). The map of task-local values, captured with each callback.
 //! 10. **Ends of life** (`teardown.rs`). The last handle, the last reference; long chains do not recurse.
 //!
@@ -52,11 +57,13 @@ use resolver::Resolver;
 
 /// A value that is there, will be there, or will not (`Lwt.t`).
 ///
-/// A promise is a handle. It is given up by what takes its value ([`bind`](Promise::bind), `.await`, the combinators); to use it twice, clone it, which `T: Clone`
-/// allows. A promise that was never cloned hands its value over by move.
+/// A promise is a handle. It is given up by what takes its value ([`bind`](Promise::bind), `.await`, the
+/// combinators); to use it twice, clone it, which `T: Clone` allows. A promise that was never cloned hands
+/// its value over by move.
 ///
-/// It is also a `Future<Output = Result<T, Error>>`, to be awaited in a task of this crate ([`spawn`](crate::spawn)) or in any other executor.
-/// Dropping a promise cancels nothing; see [`cancel`](Promise::cancel) for that.
+/// It is also a `Future<Output = Result<T, Error>>`, to be awaited in a task of this crate
+/// ([`spawn`](crate::spawn)) or in any other executor. Dropping a promise cancels nothing; see
+/// [`cancel`](Promise::cancel) for that.
 ///
 /// Promises belong to the thread that made them:
 ///
@@ -200,7 +207,8 @@ impl<T> Promise<T> {
         }
     }
 
-    /// Whether the promise is still to be resolved (`Lwt.is_sleeping`). False also after an await has taken the value.
+    /// Whether the promise is still to be resolved (`Lwt.is_sleeping`). False also after an await has taken
+    /// the value.
     ///
     /// ```
     /// let (p, r) = lwt_core::wait();

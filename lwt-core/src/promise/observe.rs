@@ -1,4 +1,5 @@
-//! Callbacks that make no promise: `on_success`, `on_failure`, `on_termination`, `on_any`, `on_cancel`, `on_unwanted`.
+//! Callbacks that make no promise: `on_success`, `on_failure`, `on_termination`, `on_any`, `on_cancel`,
+//! `on_unwanted`.
 
 use std::ptr::NonNull;
 
@@ -105,8 +106,8 @@ pub(crate) fn on_unwanted<F: FnOnce() + 'static>(root: Raw, f: F) {
 impl<T: 'static> Promise<T> {
     /// Calls `f` with the outcome, once resolved (`Lwt.on_any`).
     ///
-    /// At once if it is resolved already. A panic of `f` goes to the unhandled-rejection hook. `f` runs also when this
-    /// promise is dropped before.
+    /// At once if it is resolved already. A panic of `f` goes to the unhandled-rejection hook. `f` runs also
+    /// when this promise is dropped before.
     ///
     /// ```
     /// # use lwt_core::Promise;
@@ -145,7 +146,8 @@ impl<T: 'static> Promise<T> {
         self.on_any(move |_| f());
     }
 
-    /// Calls `f` if the promise is, or gets, rejected by a cancel; before its ordinary callbacks (`Lwt.on_cancel`).
+    /// Calls `f` if the promise is, or gets, rejected by a cancel; before its ordinary callbacks
+    /// (`Lwt.on_cancel`).
     ///
     /// ```
     /// let (p, _r) = lwt_core::task::<()>();

@@ -51,10 +51,11 @@ fn make<T: 'static>(route: Route, origin: Origin) -> (Promise<T>, Resolver<T>) {
 
 /// The end of a promise that resolves it, once (`Lwt.u`, the resolver).
 ///
-/// Resolving takes the resolver, so that a second time does not compile. Resolving a promise that was cancelled has no effect.
-/// A resolver that is dropped rejects its promise with [`Abandoned`](crate::Abandoned), so that a lost wake-up is an error and
-/// not a hang; the callbacks then run as after [`wakeup_later`](Resolver::wakeup_later), or, where the drop is
-/// part of a panic's unwinding, at the next turn of the loop.
+/// Resolving takes the resolver, so that a second time does not compile. Resolving a promise that was
+/// cancelled has no effect. A resolver that is dropped rejects its promise with
+/// [`Abandoned`](crate::Abandoned), so that a lost wake-up is an error and not a hang; the callbacks then run
+/// as after [`wakeup_later`](Resolver::wakeup_later), or, where the drop is part of a panic's unwinding, at
+/// the next turn of the loop.
 ///
 /// It belongs to its thread, as the promise does.
 pub struct Resolver<T> {
@@ -148,10 +149,11 @@ impl<T: 'static> Resolver<T> {
         observe::on_cancel(self.owner.root(), f);
     }
 
-    /// Calls `f`, once, when the promise is cancelled or its last holder drops it: from then on nobody will see the outcome.
+    /// Calls `f`, once, when the promise is cancelled or its last holder drops it: from then on nobody will
+    /// see the outcome.
     ///
-    /// This is the place to free a timer or a place in a queue. At once if it is so already; never if the promise
-    /// is resolved otherwise.
+    /// This is the place to free a timer or a place in a queue. At once if it is so already; never if the
+    /// promise is resolved otherwise.
     pub fn on_unwanted(&self, f: impl FnOnce() + 'static) {
         observe::on_unwanted(self.owner.root(), f);
     }

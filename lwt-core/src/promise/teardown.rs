@@ -1,7 +1,8 @@
 //! The ends of a cell: its last share goes, its last ref goes.
 //!
-//! Both may run destructors of user values, which may end further cells, and so on: a chain of a million is nothing
-//! unusual. So the ends are nested on the stack to a limit only; beyond it they wait in a queue for the outermost one.
+//! Both may run destructors of user values, which may end further cells, and so on: a chain of a million is
+//! nothing unusual. So the ends are nested on the stack to a limit only; beyond it they wait in a queue for
+//! the outermost one.
 
 use std::cell::{Cell, UnsafeCell};
 
@@ -87,7 +88,8 @@ fn run(end: End) {
     }
 }
 
-/// Ends a root that has no shares any more: its value goes, or, while it is pending, what it waits on only to copy.
+/// Ends a root that has no shares any more: its value goes, or, while it is pending, what it waits on only to
+/// copy.
 #[cold]
 pub(crate) fn last_share(root: Raw) {
     nested(End::Share(root.retain()));

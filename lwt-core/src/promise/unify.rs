@@ -1,8 +1,9 @@
 //! Making two pending promises one: what happens when a callback returns a promise that is still pending.
 //!
-//! The *inner* promise is the one that the callback returned, the *outer* the one that `bind` made. The inner cell
-//! forwards to the outer one, which takes over its callbacks (behind its own, in O(1)), its shares, and the way a cancel
-//! goes on. So a loop by tail `bind` has one cell that stays and a chain that never grows, and runs in constant memory.
+//! The *inner* promise is the one that the callback returned, the *outer* the one that `bind` made. The inner
+//! cell forwards to the outer one, which takes over its callbacks (behind its own, in O(1)), its shares, and
+//! the way a cancel goes on. So a loop by tail `bind` has one cell that stays and a chain that never grows,
+//! and runs in constant memory.
 
 use super::cell::{Body, HAS_EARLY, Phase, Raw, Route, SILENT};
 use super::handle::Handle;

@@ -1,10 +1,12 @@
 //! Awaiting a promise: `impl Future for Promise`.
 //!
-//! 1. A promise that was polled while it was pending has a [`WaitNode`] in the list of its cell, and owns it. The node has the ref and the share of the handle meanwhile,
-//!    and its kind says whom to wake.
-//! 2. Inside a task of ours the node lies in the task itself (*inline*), or, if that place is taken, in a block that names the task (*extra*): no `Waker` is
-//!    cloned. Everywhere else it lies in a block with a clone of the `Waker` (*foreign*).
-//! 3. A task finds all nodes by which it waits, so that a cancel finds what the task waits on: its own place, and the list of the extra ones.
+//! 1. A promise that was polled while it was pending has a [`WaitNode`] in the list of its cell, and owns it.
+//!    The node has the ref and the share of the handle meanwhile, and its kind says whom to wake.
+//! 2. Inside a task of ours the node lies in the task itself (*inline*), or, if that place is taken, in a
+//!    block that names the task (*extra*): no `Waker` is cloned. Everywhere else it lies in a block with a
+//!    clone of the `Waker` (*foreign*).
+//! 3. A task finds all nodes by which it waits, so that a cancel finds what the task waits on: its own place,
+//!    and the list of the extra ones.
 //! 4. An inline node owns a ref on its task, so that it may outlive the poll wherever the promise is moved.
 //! 5. Dropping the promise unlinks the node: an await that is given up leaves nothing behind.
 
@@ -188,7 +190,8 @@ impl<T> Waiting<T> {
             }
         } else {
             let foreign = self.wait.cast::<Foreign>();
-            // SAFETY: a foreign node, ours; it is taken out of its block, which is freed before foreign code runs.
+            // SAFETY: a foreign node, ours; it is taken out of its block, which is freed before foreign code
+            // runs.
             let waker = unsafe { foreign.read() }.waker;
             // SAFETY: as above.
             unsafe { memory::free(foreign) };
@@ -208,7 +211,8 @@ impl<T> Waiting<T> {
             // SAFETY: an extra node.
             Some(task) if node.is(&EXTRA) => unsafe { self.wait.cast::<Extra>().as_ref() }.task.is(task),
             None if node.is(&FOREIGN) => {
-                // SAFETY: a foreign node; nobody else uses the waker meanwhile, as `will_wake` is not foreign code.
+                // SAFETY: a foreign node; nobody else uses the waker meanwhile, as `will_wake` is not foreign
+                // code.
                 let known = unsafe { &*self.wait.cast::<Foreign>().as_ref().waker.as_ptr() };
                 known.as_ref().is_some_and(|known| known.will_wake(waker))
             }
@@ -227,8 +231,8 @@ impl<T> Unpin for Promise<T> {}
 
 /// Resolves to the promise's outcome, which it takes.
 ///
-/// A cancel of the awaiting task's promise reaches the promise that is awaited, so that the `.await` gives `Err` with
-/// [`Canceled`](crate::Canceled). Dropping the future drops the promise and cancels nothing.
+/// A cancel of the awaiting task's promise reaches the promise that is awaited, so that the `.await` gives
+/// `Err` with [`Canceled`](crate::Canceled). Dropping the future drops the promise and cancels nothing.
 ///
 /// # Panics
 /// When it is polled again after it was ready.
@@ -264,7 +268,8 @@ impl<T> Future for Promise<T> {
 }
 
 impl<T> Promise<T> {
-    /// Whether the value of a promise with a cell can be taken now; if not, whoever polls is woken when it can.
+    /// Whether the value of a promise with a cell can be taken now; if not, whoever polls is woken when it
+    /// can.
     fn poll_cell(&mut self, waker: &Waker) -> bool {
         let current = Current::polled_with(waker);
         if let Some(task) = current

@@ -5,8 +5,9 @@
 //!    flags    route  phase      shares           refs
 //! ```
 //!
-//! One word because a pending promise is then 56 bytes, which an allocator serves from a chunk of 64. A count that would overflow (134 million handles on
-//! one promise: only leaking them gets there) aborts the process, as going on would free what is in use.
+//! One word because a pending promise is then 56 bytes, which an allocator serves from a chunk of 64. A count
+//! that would overflow (134 million handles on one promise: only leaking them gets there) aborts the process,
+//! as going on would free what is in use.
 
 use std::cell::Cell;
 use std::process::abort;

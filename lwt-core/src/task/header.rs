@@ -10,12 +10,16 @@
 //!            done ◄──────────┘
 //! ```
 //!
-//! 1. From spawn to done the task owns a ref on its cell, and it is in the thread's list of live tasks whenever it was suspended once.
-//! 2. The future is polled by one caller at a time (`RUNNING`), on its home thread, and dropped there, before the promise resolves.
-//! 3. `QUEUED` is set while the task is in the run queue, which owns a ref. A wake of a running task queues it again; if its turn comes
-//!    before its poll is over, because the task itself runs the queue, it is queued after the poll.
-//! 4. A cancel that meets a task which is running or queued is noted (`CANCEL`). It is offered to each promise that the task awaits, until one takes it; if the
-//!    task then waits on foreign futures only, it is aborted.
+//! 1. From spawn to done the task owns a ref on its cell, and it is in the thread's list of live tasks
+//!    whenever it was suspended once.
+//! 2. The future is polled by one caller at a time (`RUNNING`), on its home thread, and dropped there, before
+//!    the promise resolves.
+//! 3. `QUEUED` is set while the task is in the run queue, which owns a ref. A wake of a running task queues
+//!    it again; if its turn comes before its poll is over, because the task itself runs the queue, it is
+//!    queued after the poll.
+//! 4. A cancel that meets a task which is running or queued is noted (`CANCEL`). It is offered to each
+//!    promise that the task awaits, until one takes it; if the task then waits on foreign futures only, it is
+//!    aborted.
 //! 5. Other threads touch `remote` and nothing else, and only while the task is being polled (`waker.rs`).
 //! 6. The slot for one await is in use while a node lies in it (`wait.rs`), which owns a ref on the task.
 
@@ -208,8 +212,8 @@ pub(crate) struct Current<'a> {
 impl<'a> Current<'a> {
     /// The task that is being polled with this waker, if it is one of ours on this thread.
     ///
-    /// The waker's data alone would not do: another thread may have been lent the waker. That the task is the one this
-    /// thread is polling right now makes thread, runtime and liveness certain.
+    /// The waker's data alone would not do: another thread may have been lent the waker. That the task is the
+    /// one this thread is polling right now makes thread, runtime and liveness certain.
     #[inline]
     pub(crate) fn polled_with(waker: &'a Waker) -> Option<Current<'a>> {
         let task = CURRENT.get();

@@ -1,7 +1,7 @@
 //! Tasks: futures that run as promises.
 //!
-//! [`spawn`] makes one. `header.rs` has the states of a task and its rules, `run.rs` its life, `queue.rs` the run queue, `waker.rs`
-//! the wakers.
+//! [`spawn`] makes one. `header.rs` has the states of a task and its rules, `run.rs` its life, `queue.rs` the
+//! run queue, `waker.rs` the wakers.
 
 pub(crate) mod header;
 pub(crate) mod queue;
@@ -20,15 +20,20 @@ use header::Current;
 
 /// Runs a future as a promise.
 ///
-/// The future is polled at once, to its first wait, inside this call. After that it runs whenever what it waits for has happened, in turn with the other tasks of the thread: from the
-/// loop (`lwt_unix::run`) or from [`run_ready`](crate::scheduler::run_ready), never inside a `wakeup`. It is dropped on this thread, before its promise resolves.
+/// The future is polled at once, to its first wait, inside this call. After that it runs whenever what it
+/// waits for has happened, in turn with the other tasks of the thread: from the loop (`lwt_unix::run`) or
+/// from [`run_ready`](crate::scheduler::run_ready), never inside a `wakeup`. It is dropped on this thread,
+/// before its promise resolves.
 ///
 /// * Its error type is anything that becomes an [`Error`].
 /// * A panic rejects the promise.
-/// * Dropping the promise detaches the task, which goes on; a rejection then goes to the unhandled-rejection hook.
-/// * A cancel of the promise goes to what the task awaits: the `.await` gives `Err` with [`Canceled`](crate::Canceled), and the task goes on, to clean up. If it awaits several promises, all get it. A task that
-///   waits for foreign futures only is dropped, and its promise is rejected. A cancel that meets a running task, or one that was woken and has not run yet, is
-///   delivered at its next await of something that can be cancelled.
+/// * Dropping the promise detaches the task, which goes on; a rejection then goes to the unhandled-rejection
+///   hook.
+/// * A cancel of the promise goes to what the task awaits: the `.await` gives `Err` with
+///   [`Canceled`](crate::Canceled), and the task goes on, to clean up. If it awaits several promises, all get
+///   it. A task that waits for foreign futures only is dropped, and its promise is rejected. A cancel that
+///   meets a running task, or one that was woken and has not run yet, is delivered at its next await of
+///   something that can be cancelled.
 /// * [`abort`] drops the future at once.
 ///
 /// ```
@@ -50,8 +55,8 @@ where
     run::spawn(future, Origin::caller())
 }
 
-/// Drops the future of a task and rejects its promise with [`Canceled`](crate::Canceled), at once; if the task is running (it aborts
-/// itself), when it next waits. Whether `promise` was that of a live task.
+/// Drops the future of a task and rejects its promise with [`Canceled`](crate::Canceled), at once; if the
+/// task is running (it aborts itself), when it next waits. Whether `promise` was that of a live task.
 ///
 /// The future's destructors run; what it awaited is dropped, not cancelled.
 ///
@@ -67,8 +72,8 @@ pub fn abort<T>(promise: &Promise<T>) -> bool {
     promise.abort_source(Error::canceled())
 }
 
-/// A future that lets all other tasks which are ready run first, and then goes on: cheaper than [`pause`](crate::pause), which
-/// also waits for the loop to look at the operating system.
+/// A future that lets all other tasks which are ready run first, and then goes on: cheaper than
+/// [`pause`](crate::pause), which also waits for the loop to look at the operating system.
 ///
 /// # Errors
 /// [`Canceled`](crate::Canceled), if the task's promise was cancelled.

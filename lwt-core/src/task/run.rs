@@ -171,8 +171,8 @@ unsafe fn drop_future<T, E, F>(task: *const Task) {
 unsafe fn visit<T, E, F>(cell: Raw, visitor: &mut dyn Visitor) {
     // SAFETY: the cell is a `TaskCell<T, E, F>`, alive.
     let task = unsafe { &(*cell.as_ptr::<TaskCell<T, E, F>>()).task };
-    // A promise that is resolved, but has not run its callbacks yet, is as good as a wake; unless it is this very walk that has
-    // resolved it, which is as good as a delivery.
+    // A promise that is resolved, but has not run its callbacks yet, is as good as a wake; unless it is this
+    // very walk that has resolved it, which is as good as a delivery.
     let is_woken = || task.awaited().any(|root| !root.is_pending() && !root.has(VISITED));
     if task.has(RUNNING | QUEUED | WOKEN) || is_woken() {
         if visitor.notes() {
@@ -296,7 +296,8 @@ where
         None => Promise::from_handle(handle),
         Some(result) => {
             if cell.refs() == 2 {
-                // The usual case: nobody else has a ref, so the value goes with the promise and the block goes back at once.
+                // The usual case: nobody else has a ref, so the value goes with the promise and the block
+                // goes back at once.
                 let _ = handle.into_raw();
                 // SAFETY: both refs are ours, and given up.
                 unsafe { dealloc_as::<TaskCell<T, E, F>>(cell) };

@@ -1,12 +1,16 @@
 //! The wakers of tasks.
 //!
-//! 1. A poll is given a *local* waker: the pointer to the task, without a count. It is valid during the poll only, which is all that `&Waker` promises; but other
-//!    threads may be lent it, so each of its functions first finds out where it is. On the home thread a wake is a push to the run queue.
-//! 2. A clone is a *remote* waker: a counted [`Remote`], one per task, made by the first clone. It may be kept, used and dropped anywhere and at any time. It knows
-//!    its thread's inbox, and the task until that is done.
-//! 3. `Remote::task` is read and written on the home thread only. Another thread's wake sends the `Remote` to the inbox, once until it is delivered:
-//!    it is *underway* from the sender's swap to a swap of the receiver *before* the task is queued, so that a wake during the poll is not lost.
-//! 4. The last clone may be dropped on any thread; a `Remote` owns no task, so no future is dropped away from home.
+//! 1. A poll is given a *local* waker: the pointer to the task, without a count. It is valid during the poll
+//!    only, which is all that `&Waker` promises; but other threads may be lent it, so each of its functions
+//!    first finds out where it is. On the home thread a wake is a push to the run queue.
+//! 2. A clone is a *remote* waker: a counted [`Remote`], one per task, made by the first clone. It may be
+//!    kept, used and dropped anywhere and at any time. It knows its thread's inbox, and the task until that
+//!    is done.
+//! 3. `Remote::task` is read and written on the home thread only. Another thread's wake sends the `Remote` to
+//!    the inbox, once until it is delivered: it is *underway* from the sender's swap to a swap of the
+//!    receiver *before* the task is queued, so that a wake during the poll is not lost.
+//! 4. The last clone may be dropped on any thread; a `Remote` owns no task, so no future is dropped away from
+//!    home.
 
 use std::mem::ManuallyDrop;
 use std::ptr;
@@ -47,7 +51,8 @@ pub(super) fn is_local(waker: &Waker, task: *const Task) -> bool {
     waker.data() == task.cast() && ptr::eq(waker.vtable(), &LOCAL)
 }
 
-/// The task's remote, made if this is the first clone. May be called on any thread while the task is being polled.
+/// The task's remote, made if this is the first clone. May be called on any thread while the task is being
+/// polled.
 ///
 /// # Safety
 /// `task` is being polled.
@@ -96,7 +101,8 @@ impl Remote {
             self.wake_at_home();
         } else if self.underway.claim() {
             let letter = Arc::into_raw(Arc::clone(self)).cast::<Letter>().cast_mut();
-            // SAFETY: a `Remote` starts with its letter, which `underway` keeps from being sent twice; the count is the letter's.
+            // SAFETY: a `Remote` starts with its letter, which `underway` keeps from being sent twice; the
+            // count is the letter's.
             unsafe { self.inbox.send(letter) };
         }
     }
