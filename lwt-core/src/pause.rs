@@ -54,6 +54,9 @@ pub fn pause() -> Promise<()> {
 /// Wakes all that are paused now, in order; those that pause meanwhile wait for the next call
 /// (`Lwt.wakeup_paused`).
 pub fn wakeup_paused() {
+    if !has_paused() {
+        return;
+    }
     let mut queue = PAUSED.with(|paused| paused.queue.take());
     for resolver in queue.drain(..) {
         resolver.wakeup(());

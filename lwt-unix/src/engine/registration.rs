@@ -9,8 +9,8 @@
 //!    follows it. An `EAGAIN` takes it back as well: what was reported was not an end (a queued error on a datagram
 //!    socket, say), and the engine says it again with every later report.
 //! 4. A wait is one promise, resolved when the readiness comes up. All who wait in a direction are woken, first come
-//!    first; who finds nothing left waits again. A wait that is cancelled, or that nobody holds any more, leaves the
-//!    list at once.
+//!    first; who finds nothing left waits again. A wait that was cancelled, or that nobody holds any more, is swept out
+//!    by the next one in its direction: no more than one stays behind, and the usual wait pays for no bookkeeping.
 //! 5. No list is borrowed while a promise is resolved: callbacks may wait, close, and register.
 
 use std::cell::{Cell, RefCell};
@@ -20,7 +20,6 @@ use std::os::fd::RawFd;
 use std::rc::{Rc, Weak};
 
 use lwt_core::{Error, Promise, Resolver, task};
-use slab::Slab;
 
 use super::{Readiness, Token};
 use crate::main_loop::runtime::Runtime;
@@ -65,18 +64,8 @@ pub(crate) struct Source {
     closed: RefCell<Option<Error>>,
 }
 
-/// Those who wait in one direction.
-#[derive(Default)]
-struct Waiters {
-    list: Slab<Waiter>,
-    arrivals: u64,
-}
-
-struct Waiter {
-    /// Its number among all who ever waited here: their order, and what tells it from a later one at its position.
-    arrival: u64,
-    resolver: Resolver<()>,
-}
+/// Those who wait in one direction, in the order in which they came.
+type Waiters = Vec<Resolver<()>>;
 
 impl Registration {
     /// Registers `fd` with this thread's engine, for both directions.
@@ -129,18 +118,13 @@ impl Registration {
             return Promise::ready(());
         }
         let (promise, resolver) = task();
-        let (position, arrival) = self.0.waiters(direction).borrow_mut().reserve();
-        let source = Rc::downgrade(&self.0);
-        resolver.on_unwanted(move || {
-            if let Some(source) = source.upgrade() {
-                source.forget(direction, position, arrival);
-            }
-        });
-        let first = {
+        let (first, swept) = {
             let mut waiters = self.0.waiters(direction).borrow_mut();
-            waiters.list.insert(Waiter { arrival, resolver });
-            waiters.list.len() == 1
+            let swept: Vec<_> = waiters.extract_if(.., |waiter| !waiter.is_wanted()).collect();
+            waiters.push(resolver);
+            (waiters.len() == 1, swept)
         };
+        drop(swept);
         if first {
             self.0.tell_wants();
         }
@@ -165,7 +149,7 @@ impl Drop for Registration {
             self.0.leave();
             for direction in [Direction::Read, Direction::Write] {
                 // Dropping a resolver rejects its promise as abandoned.
-                drop(self.0.take(direction));
+                drop(self.0.waiters(direction).take());
             }
         }
     }
@@ -176,8 +160,8 @@ impl fmt::Debug for Registration {
         f.debug_struct("Registration")
             .field("fd", &self.0.fd)
             .field("known", &self.0.known.get())
-            .field("reading", &self.0.reading.borrow().list.len())
-            .field("writing", &self.0.writing.borrow().list.len())
+            .field("reading", &self.0.reading.borrow().len())
+            .field("writing", &self.0.writing.borrow().len())
             .field("closed", &self.is_closed())
             .finish()
     }
@@ -196,36 +180,23 @@ impl Source {
         self.known.set(self.known.get().with(readiness));
         for direction in [Direction::Read, Direction::Write] {
             if readiness.contains(direction.ready()) {
-                for waiter in self.take(direction) {
-                    waiter.resolver.wakeup(());
-                }
+                self.end_waits(direction, |waiter| waiter.wakeup(()));
             }
         }
     }
 
-    /// Takes those who wait in this direction off the list, in the order in which they came.
-    fn take(&self, direction: Direction) -> impl Iterator<Item = Waiter> + use<> {
-        let mut waiters = self.waiters(direction).borrow_mut();
-        // Mostly there is one at most, and then no list is made.
-        let only = if waiters.list.len() == 1 { waiters.list.drain().next() } else { None };
-        let mut many: Vec<Waiter> = waiters.list.drain().collect();
-        many.sort_unstable_by_key(|waiter| waiter.arrival);
-        only.into_iter().chain(many)
-    }
-
-    /// A waiter is gone.
-    fn forget(&self, direction: Direction, position: usize, arrival: u64) {
-        let gone = {
-            let mut waiters = self.waiters(direction).borrow_mut();
-            match waiters.list.get(position) {
-                Some(waiter) if waiter.arrival == arrival => waiters.list.try_remove(position),
-                _ => None,
-            }
+    /// Takes those who wait in this direction off the list, and resolves them in order.
+    #[inline]
+    fn end_waits(&self, direction: Direction, resolve: impl Fn(Resolver<()>)) {
+        let waiters = self.waiters(direction);
+        // Mostly there is one at most, and then the list keeps its memory.
+        let only = {
+            let mut waiters = waiters.borrow_mut();
+            if waiters.len() <= 1 { Some(waiters.pop()) } else { None }
         };
-        if let Some(waiter) = gone {
-            // Nobody sees it. Dropping the resolver would make an error for nobody to see.
-            waiter.resolver.wakeup(());
-            self.tell_wants();
+        match only {
+            Some(waiter) => waiter.into_iter().for_each(resolve),
+            None => waiters.take().into_iter().for_each(resolve),
         }
     }
 
@@ -233,7 +204,7 @@ impl Source {
     fn tell_wants(&self) {
         let mut wanted = Readiness::NONE;
         for direction in [Direction::Read, Direction::Write] {
-            if !self.waiters(direction).borrow().list.is_empty() {
+            if !self.waiters(direction).borrow().is_empty() {
                 wanted = wanted.with(direction.ready());
             }
         }
@@ -257,23 +228,13 @@ impl Source {
         *self.closed.borrow_mut() = Some(error.clone());
         self.leave();
         for direction in [Direction::Read, Direction::Write] {
-            for waiter in self.take(direction) {
-                waiter.resolver.wakeup_err(error.clone());
-            }
+            self.end_waits(direction, |waiter| waiter.wakeup_err(error.clone()));
         }
     }
 
     /// The descriptor, and the name it is registered by.
     pub(crate) fn place(&self) -> (RawFd, Token) {
         (self.fd, self.token)
-    }
-}
-
-impl Waiters {
-    /// The position and the arrival number of the next to wait.
-    fn reserve(&mut self) -> (usize, u64) {
-        self.arrivals += 1;
-        (self.list.vacant_key(), self.arrivals)
     }
 }
 
