@@ -29,7 +29,7 @@ below lwt-unix lwt-preemptive lwt-rs
 below lwt-preemptive lwt-rs
 
 readonly SYSTEM='\bstd::(os|net|fs)\b|\b(libc|nix|mio)::|\b(Instant|SystemTime)::now\b|\bthread::(spawn|sleep|Builder)\b'
-if found=$(code lwt-core/src | grep -E "$SYSTEM"); then
+if found=$(shipped lwt-core/src | grep -E "$SYSTEM"); then
     printf 'lwt-core asks something of the operating system:\n%s\n' "$found" >&2
     wrong=1
 fi

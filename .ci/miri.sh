@@ -21,8 +21,8 @@ timeout 900 cargo +nightly miri setup || skip 'its standard library cannot be bu
 # of tests that end without `scheduler::end_thread` leave their inbox behind, as the documentation says.
 readonly FLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks'
 
-parts=(--lib '--test auto_traits' '--test cancel' '--test pause' '--test reentrancy' '--test storage' '--test task'
-    '--test wakers')
+parts=(--lib '--test auto_traits' '--test cancel' '--test making' '--test pause' '--test reentrancy' '--test storage'
+    '--test task' '--test unhandled' '--test wakers')
 if [[ ${LONG:-0} != 0 ]]; then
     parts=(--lib --doc)
     for file in lwt-core/tests/*.rs lwt-core/tests/*/main.rs; do

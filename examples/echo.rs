@@ -1,4 +1,5 @@
-//! An echo server: what comes in goes out again, for ten thousand connections and more, until a SIGINT or SIGTERM.
+//! An echo server: what comes in goes out again, for ten thousand connections and more, until a SIGINT or
+//! SIGTERM.
 //!
 //! ```text
 //! cargo run --release --example echo -- --port 7000
@@ -6,28 +7,32 @@
 //!
 //! It prints `listening on ADDRESS`, and nothing else, on standard output.
 //!
-//! 1. *Idle connections* cost a task and a socket. They share one buffer: bytes that arrive are copied out of it, and sent back before the
-//!    next are read. A peer who sends and does not read is not read from either.
-//! 2. *Running out of descriptors* stops the accepting until one is free again; who wants to connect waits in the queue meanwhile.
-//! 3. *A signal* closes the listener, and ends the reading side of each connection behind what has arrived. So each task goes on as if
-//!    its peer had said that this was all: it sends back what is left and closes. Who does not take it within the grace time
-//!    is cut off, and a second signal ends the waiting. The exit code is 0.
+//! 1. *Idle connections* cost a task and a socket. They share one buffer: bytes that arrive are copied out of
+//!    it, and sent back before the next are read. A peer who sends and does not read is not read from either.
+//! 2. *Running out of descriptors* stops the accepting until one is free again; who wants to connect waits in
+//!    the queue meanwhile.
+//! 3. *A signal* closes the listener. What has arrived on the connections by then is sent back, and they are
+//!    closed. Who does not take what is his within the grace time is cut off, and a second signal ends the
+//!    waiting. The exit code is 0.
 //!
-//! The main loop has no signals of its own yet, so they arrive here by a descriptor (`signalfd`), which is read like any other.
+//! The main loop has no signals of its own yet, so they arrive here by a descriptor (`signalfd`), which is
+//! read like any other.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lexopt::prelude::*;
 use lwt::fd::Fd;
 use lwt::net::{Shutdown, TcpListener, TcpStream};
-use lwt::{Error, Promise, choose, join, pick, spawn};
+use lwt::{Error, Promise, choose, join, pick, spawn, wait, within};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -43,6 +48,9 @@ Usage: echo [--port P] [--grace SECONDS]
 
 /// So much is read at a time.
 const BUFFER: usize = 64 * 1024;
+
+/// A peer that says nothing for so long, after it was told the end, has nothing more to say.
+const QUIET: Duration = Duration::from_millis(500);
 
 lwt::main! {
     async fn main() -> ExitCode {
@@ -91,67 +99,103 @@ async fn serve(address: SocketAddr, grace: Duration) -> Result<(), Error> {
     }
     let listener = TcpListener::bind(address)?;
     say(&format!("listening on {}", listener.local_addr()?))?;
+    let (stopping, stop) = wait();
     let live = Rc::new(Live::default());
     // The signal cancels the accepting; the listener is dropped with it, and so closed.
-    pick([spawn(accept(listener, Rc::clone(&live))), signal(&signals)]).await?;
+    pick([spawn(accept(listener, Rc::clone(&live), stopping)), signal(&signals)]).await?;
+    stop.wakeup(()); // which every connection's task waits for
     live.drain(grace, signal(&signals)).await
 }
 
 /// Takes connections for ever.
-async fn accept(listener: TcpListener, live: Rc<Live>) -> Result<(), Error> {
+async fn accept(listener: TcpListener, live: Rc<Live>, stopping: Promise<()>) -> Result<(), Error> {
     let mut incoming = listener.incoming().on_shortage(|error| complain(&format!("waiting: {error}")));
     let buffer = Rc::new(RefCell::new(vec![0; BUFFER]));
     loop {
         let (stream, _peer) = incoming.next().await?;
-        live.add(stream.clone(), spawn(echo(stream, Rc::clone(&buffer))));
+        live.add(spawn(echo(stream, Rc::clone(&buffer), stopping.clone())));
     }
 }
 
 /// One connection.
-async fn echo(stream: TcpStream, buffer: Rc<RefCell<Vec<u8>>>) -> Result<(), Error> {
+async fn echo(
+    stream: TcpStream,
+    buffer: Rc<RefCell<Vec<u8>>>,
+    mut stopping: Promise<()>,
+) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    loop {
-        // The shared buffer is borrowed while it is read into and not while this waits.
-        let message = poll_fn(|context| {
-            let mut buffer = buffer.borrow_mut();
-            stream.poll_read(context, &mut buffer).map_ok(|n| buffer[..n].to_vec())
-        });
-        let message = message.await?;
-        if message.is_empty() {
-            return stream.shutdown(Shutdown::Write);
+    let mut ended = false;
+    while let Some(message) = receive(&stream, &buffer, &mut stopping).await? {
+        ended = message.is_empty();
+        if ended {
+            break;
         }
         stream.write_all(&message).await?;
     }
+    stream.shutdown(Shutdown::Write)?;
+    // To close over something unread would reset the connection, and what is on its way back could be lost.
+    // So whatever a peer still sends is thrown away, until it closes as well or has nothing more to say.
+    while !ended {
+        let rest = poll_fn(|context| poll_receive(&stream, &buffer, context));
+        ended = within(QUIET, rest).await?.is_empty();
+    }
+    Ok(())
 }
 
-/// The connections that are open, each with its task.
+/// The next message, which is empty at the end; none if it is time to stop and nothing has arrived.
+async fn receive(
+    stream: &TcpStream,
+    buffer: &RefCell<Vec<u8>>,
+    stopping: &mut Promise<()>,
+) -> Result<Option<Vec<u8>>, Error> {
+    if stopping.is_pending() {
+        let message = poll_fn(|context| match poll_receive(stream, buffer, context) {
+            Poll::Pending => Pin::new(&mut *stopping).poll(context).map(|stop| stop.map(|()| None)),
+            received => received.map_ok(Some),
+        });
+        if let Some(message) = message.await? {
+            return Ok(Some(message));
+        }
+    }
+    // That nothing was reported does not mean that nothing is there.
+    let mut buffer = buffer.borrow_mut();
+    Ok(stream.try_read(&mut buffer)?.map(|n| buffer[..n].to_vec()))
+}
+
+/// Receives something by the shared buffer, which is borrowed while it is read into and not while a task
+/// waits.
+fn poll_receive(
+    stream: &TcpStream,
+    buffer: &RefCell<Vec<u8>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Vec<u8>, Error>> {
+    let mut buffer = buffer.borrow_mut();
+    stream.poll_read(context, &mut buffer).map_ok(|n| buffer[..n].to_vec()).map_err(Error::from)
+}
+
+/// The tasks of the connections that are open.
 #[derive(Default)]
 struct Live {
     next: Cell<u64>,
-    table: RefCell<HashMap<u64, (TcpStream, Promise<()>)>>,
+    tasks: RefCell<HashMap<u64, Promise<()>>>,
 }
 
 impl Live {
-    /// Keeps a connection until its task has ended. How it ended is its peer's affair: resets are normal.
-    fn add(self: &Rc<Live>, stream: TcpStream, task: Promise<()>) {
+    /// Keeps a task until it has ended. How it ended is its peer's affair: resets are normal.
+    fn add(self: &Rc<Live>, task: Promise<()>) {
         let number = self.next.replace(self.next.get() + 1);
         let live = Rc::clone(self);
-        let ended = task.clone();
-        self.table.borrow_mut().insert(number, (stream, task));
+        self.tasks.borrow_mut().insert(number, task.clone());
         // At once, if it has ended already.
-        ended.on_termination(move || {
-            let entry = live.table.borrow_mut().remove(&number);
-            drop(entry); // which closes the connection, now that the table is not borrowed any more
+        task.on_termination(move || {
+            let task = live.tasks.borrow_mut().remove(&number);
+            drop(task); // now that the table is not borrowed any more
         });
     }
 
-    /// Lets the connections end, for as long as `grace` at most, or until `hurry`.
+    /// Waits for the tasks to end, for as long as `grace` at most, or until `hurry`.
     async fn drain(&self, grace: Duration, hurry: Promise<()>) -> Result<(), Error> {
-        let (streams, tasks): (Vec<_>, Vec<_>) = self.table.take().into_values().unzip();
-        for stream in streams {
-            // One that its peer has reset meanwhile ends by itself.
-            let _ = stream.shutdown(Shutdown::Read);
-        }
+        let tasks: Vec<_> = self.tasks.take().into_values().collect();
         let ended = join(tasks.iter().map(|task| task.clone().catch(|_reset| Promise::ready(()))));
         choose([ended, lwt::sleep(grace), hurry]).await?;
         let late: Vec<_> = tasks.into_iter().filter(Promise::is_pending).collect();
@@ -164,7 +208,8 @@ impl Live {
     }
 }
 
-/// The descriptor by which SIGINT and SIGTERM arrive. No other thread may have been started yet, since it would get them too.
+/// The descriptor by which SIGINT and SIGTERM arrive. No other thread may have been started yet, since it
+/// would get them too.
 fn signals() -> Result<Fd, Error> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGINT);

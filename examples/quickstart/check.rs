@@ -25,7 +25,8 @@ struct Work {
     report: Rc<Report>,
 }
 
-/// Downloads every file from `server` and compares it with the one on disk. What is wrong is told to `report`.
+/// Downloads every file from `server` and compares it with the one on disk. What is wrong is told to
+/// `report`.
 ///
 /// # Errors
 /// Only if a client fell over its own feet.
@@ -52,7 +53,8 @@ pub(crate) async fn all(
 }
 
 impl Work {
-    /// One client: takes files until none is left. If it cannot connect it gives its file back to those who can.
+    /// One client: takes files until none is left. If it cannot connect it gives its file back to those who
+    /// can.
     async fn run(self: Rc<Work>, mut client: Client) -> Result<(), Error> {
         while let Some(file) = self.next() {
             if let Err(error) = self.compare(&mut client, &file).await {

@@ -1,7 +1,7 @@
 //! Files as the server gives them out. All of it blocks, and is run as jobs.
 //!
-//! 1. A file is opened name by name from the directory's own descriptor, and no name may be a link. So nothing outside the directory
-//!    can be reached, also while somebody moves things about in it.
+//! 1. A file is opened name by name from the directory's own descriptor, and no name may be a link. So
+//!    nothing outside the directory can be reached, also while somebody moves things about in it.
 //! 2. Only regular files are given out. Opening one never waits, not even if it is a pipe by now.
 
 use std::ffi::OsString;
@@ -51,7 +51,8 @@ impl Root {
     }
 }
 
-/// Reads `wanted` bytes, a [`PIECE`] at most, from `offset` on; fewer only if the file ends before. `buf` is memory to be used again.
+/// Reads `wanted` bytes, a [`PIECE`] at most, from `offset` on; fewer only if the file ends before. `buf` is
+/// memory to be used again.
 pub(crate) fn piece(file: &File, mut buf: Vec<u8>, offset: u64, wanted: u64) -> io::Result<Vec<u8>> {
     buf.resize(usize::try_from(wanted).unwrap_or(PIECE).min(PIECE), 0);
     let mut filled = 0;

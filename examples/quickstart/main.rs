@@ -1,11 +1,13 @@
-//! A directory is served by HTTP/1.1 on loopback, downloaded by many clients at once, and every digest compared with the disk's.
+//! A directory is served by HTTP/1.1 on loopback, downloaded by many clients at once, and every digest
+//! compared with the disk's.
 //!
 //! ```text
 //! cargo run --release --example quickstart
 //! cargo run --release --example quickstart -- --dir /usr/include --connections 200
 //! ```
 //!
-//! Server and clients are tasks of one thread; what may block (listing, reading and hashing files) is detached to job threads.
+//! Server and clients are tasks of one thread; what may block (listing, reading and hashing files) is
+//! detached to job threads.
 //!
 //! | file | what it has |
 //! |---|---|
@@ -21,8 +23,8 @@
 //! | `digest` | SHA-256 of what arrives and of what is on disk |
 //! | `report` | the progress bar, the problems, the summary line |
 //!
-//! Exit codes: 0, all digests agree; 1, they do not or something could not be done; 2, the command line is wrong. A Ctrl-C ends it
-//! at once: there is nothing to tidy up.
+//! Exit codes: 0, all digests agree; 1, they do not or something could not be done; 2, the command line is
+//! wrong. A Ctrl-C ends it at once: there is nothing to tidy up.
 
 mod check;
 mod client;

@@ -19,7 +19,8 @@ pub(crate) struct Request {
     pub(crate) keep_alive: bool,
 }
 
-/// Reads a request at the beginning of `bytes`, and tells how long its head is; `None` as long as it is incomplete.
+/// Reads a request at the beginning of `bytes`, and tells how long its head is; `None` as long as it is
+/// incomplete.
 ///
 /// # Errors
 /// What has to be answered, if nothing that follows on the connection can be understood any more.

@@ -1,8 +1,9 @@
 //! The server: [`start`] accepts, [`converse`] is one connection, [`answer`] one answer.
 //!
-//! What a peer may not do: have more than the limit of connections (who is over it waits in the queue), send a head that is larger than
-//! [`HEAD`](crate::wire::HEAD) or takes longer than the patience, take nothing of an answer for that long, send a body. Between two requests a connection
-//! may be idle for as long, and is then closed without a word.
+//! What a peer may not do: have more than the limit of connections (who is over it waits in the queue), send
+//! a head that is larger than [`HEAD`](crate::wire::HEAD) or takes longer than the patience, take nothing of
+//! an answer for that long, send a body. Between two requests a connection may be idle for as long, and is
+//! then closed without a word.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -30,7 +31,8 @@ pub(crate) struct Limits {
     pub(crate) patience: Duration,
 }
 
-/// Serves the files below `root`, until the promise is cancelled. Conversations that are under way go on then.
+/// Serves the files below `root`, until the promise is cancelled. Conversations that are under way go on
+/// then.
 pub(crate) fn start(listener: TcpListener, root: Arc<Root>, limits: Limits) -> Promise<()> {
     spawn(accept(listener, root, limits))
 }
@@ -84,7 +86,8 @@ enum Next {
 async fn next(wire: &mut Wire, patience: Duration) -> Result<Next, Error> {
     let mut deadline = None;
     loop {
-        // Several may have arrived at once. A head that comes in many fragments is looked at as many times; its size bounds that.
+        // Several may have arrived at once. A head that comes in many fragments is looked at as many times;
+        // its size bounds that.
         match request::parse(wire.unused()) {
             Ok(Some((request, length))) => {
                 wire.used(length);
@@ -139,7 +142,8 @@ async fn answer(wire: &Wire, request: Request, root: &Arc<Root>, patience: Durat
     send_file(wire, file, size, head, first, patience).await
 }
 
-/// Sends a head and a file of which the first piece is there; each other piece is read while the one before it is on its way.
+/// Sends a head and a file of which the first piece is there; each other piece is read while the one before
+/// it is on its way.
 async fn send_file(
     wire: &Wire,
     file: Arc<File>,
@@ -197,7 +201,8 @@ fn head(status: Status, length: u64, kind: &str, keep_alive: bool) -> String {
     let connection = if keep_alive { "keep-alive" } else { "close" };
     let allow = if status == Status::METHOD_NOT_ALLOWED { "Allow: GET, HEAD\r\n" } else { "" };
     format!(
-        "HTTP/1.1 {code} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{allow}Connection: {connection}\r\n\r\n"
+        "HTTP/1.1 {code} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+         {allow}Connection: {connection}\r\n\r\n"
     )
 }
 

@@ -1,7 +1,8 @@
 //! Paths in requests: [`encode`] for the client, [`decode`] for the server.
 //!
-//! A name is any bytes except `/` and NUL, as the system has it; whatever is not plain stands as `%XX`. A decoded path is a list of
-//! names of which none is empty, `.` or `..`, or has a `/` inside: there is no text left in which a way out could hide.
+//! A name is any bytes except `/` and NUL, as the system has it; whatever is not plain stands as `%XX`. A
+//! decoded path is a list of names of which none is empty, `.` or `..`, or has a `/` inside: there is no text
+//! left in which a way out could hide.
 
 use std::ffi::OsString;
 use std::fmt::Write;

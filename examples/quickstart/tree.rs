@@ -4,7 +4,8 @@ use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// What begins the file that marks a directory as a cache, by the convention that cargo and many other programs keep.
+/// What begins the file that marks a directory as a cache, by the convention that cargo and many other
+/// programs keep.
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 /// The regular files below a directory.
@@ -33,10 +34,12 @@ impl Tree {
 /// Lists every regular file below `root`, in the order of the names. Links are not followed.
 ///
 /// # Errors
-/// Only if `root` itself cannot be read; what goes wrong further down is one of the [problems](Tree::problems).
+/// Only if `root` itself cannot be read; what goes wrong further down is one of the
+/// [problems](Tree::problems).
 pub(crate) fn list(root: &Path, all: bool) -> io::Result<Tree> {
     let mut tree = Tree::default();
-    // Directories still to be read, by relative path: a stack of our own, so that no depth of nesting is too deep.
+    // Directories still to be read, by relative path: a stack of our own, so that no depth of nesting is too
+    // deep.
     let mut open = vec![PathBuf::new()];
     while let Some(relative) = open.pop() {
         let entries = fs::read_dir(root.join(&relative)).and_then(Iterator::collect::<io::Result<Vec<_>>>);

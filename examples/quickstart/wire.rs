@@ -87,8 +87,8 @@ impl Wire {
 
     /// Ends a connection on which the peer may still be talking.
     ///
-    /// Closing it with something unread would reset it, and the peer might never see the last answer. So that end is closed, and what
-    /// comes is thrown away until the peer closes too, within bounds.
+    /// Closing it with something unread would reset it, and the peer might never see the last answer. So that
+    /// end is closed, and what comes is thrown away until the peer closes too, within bounds.
     pub(crate) async fn farewell(mut self) -> Result<(), Error> {
         self.stream.shutdown(Shutdown::Write)?;
         let (mut bytes, deadline) = (0, Instant::now() + FAREWELL.1);

@@ -187,7 +187,7 @@ impl Letters {
     fn throw_away(self) {
         for letter in self {
             // SAFETY: the letter is out of the stack.
-            unsafe { ((*letter).throw_away)(letter) };
+            cascade::guarded(|| unsafe { ((*letter).throw_away)(letter) });
         }
     }
 }
@@ -248,12 +248,16 @@ pub(crate) fn drain_home() {
     }
 }
 
-/// Closes and forgets this thread's inbox.
-pub(crate) fn end() {
+/// Closes this thread's inbox, and forgets it; `last` says that nobody will use a pointer from [`home_address`] any more,
+/// else its memory stays.
+pub(crate) fn end(last: bool) {
     let inbox = HOME.with(|home| home.borrow_mut().take());
     HOME_ADDRESS.set(ptr::null());
     if let Some(inbox) = inbox {
         inbox.close();
+        if !last {
+            std::mem::forget(inbox);
+        }
     }
 }
 

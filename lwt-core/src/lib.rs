@@ -38,7 +38,7 @@
 
 mod error;
 mod inbox;
-mod list;
+mod links;
 mod macros;
 mod memory;
 mod origin;

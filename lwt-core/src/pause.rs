@@ -7,7 +7,8 @@ use std::rc::Rc;
 use crate::promise::Promise;
 use crate::promise::resolver::{Resolver, task};
 
-/// What [`register_pause_notifier`] registers: it gets the number of paused promises.
+/// What [`register_pause_notifier`] registers: it gets the number of paused promises, those included that were cancelled
+/// since the last turn.
 pub type PauseNotifier = Rc<dyn Fn(usize)>;
 
 struct Paused {
@@ -42,10 +43,14 @@ thread_local! {
 pub fn pause() -> Promise<()> {
     let (promise, resolver) = task();
     PAUSED.with(|paused| {
-        paused.queue.borrow_mut().push(resolver);
+        let many = {
+            let mut queue = paused.queue.borrow_mut();
+            queue.push(resolver);
+            queue.len()
+        };
         let notifier = paused.notifier.borrow().clone();
         if let Some(notifier) = notifier {
-            notifier(paused_count());
+            notifier(many);
         }
     });
     promise

@@ -22,7 +22,7 @@ use std::mem::{ManuallyDrop, offset_of};
 use std::panic::Location;
 use std::ptr::NonNull;
 
-use crate::list::{Links, List};
+use crate::links::{Links, List};
 use crate::origin::Origin;
 use crate::promise::cell::{Header, Raw, Route};
 
@@ -111,7 +111,8 @@ pub(crate) fn is_future(cell: Raw) {
     cell.record.future.set(true);
 }
 
-fn cells() -> Vec<Raw> {
+/// The pending ones: they stay alive whatever is found out about them, which compresses chains of forwarded ones.
+fn pending_cells() -> Vec<Raw> {
     CELLS.with(|cells| {
         let mut found = Vec::new();
         let mut at = cells.list.front();
@@ -120,7 +121,8 @@ fn cells() -> Vec<Raw> {
             let offset = offset_of!(Header, record) + offset_of!(Record, links);
             let header = links.wrapping_byte_sub(offset).cast::<Header>().cast_mut();
             // SAFETY: a cell is in the list until its record is dropped, so it is alive.
-            found.extend(NonNull::new(header).map(|header| unsafe { Raw::new(header) }));
+            let cell = NonNull::new(header).map(|header| unsafe { Raw::new(header) });
+            found.extend(cell.filter(|cell| cell.is_pending()));
         }
         found
     })
@@ -140,7 +142,7 @@ fn entry(cell: Raw) -> Entry {
 
 /// All pending promises of this thread, oldest first.
 pub fn pending() -> Vec<Entry> {
-    cells().into_iter().filter(|cell| cell.is_pending()).map(entry).collect()
+    pending_cells().into_iter().map(entry).collect()
 }
 
 /// One cell in a few words, for `Debug`.

@@ -38,8 +38,8 @@ pub fn handle() -> Handle {
     Handle::new(inbox::home())
 }
 
-/// Sets how another thread wakes this one out of its sleep. It is called between [`prepare_sleep`] and
-/// [`awake`] only, once at most.
+/// Sets how another thread wakes this one out of its sleep. It is called once at most for each time that [`prepare_sleep`]
+/// said yes; a sender who is slow may still call it after [`awake`], or after another one was set.
 pub fn set_kick(kick: Option<Kick>) {
     inbox::home().set_kick(kick);
 }
@@ -69,11 +69,9 @@ pub fn abandon_wakeups() -> usize {
 ///
 /// The thread may go on to use promises, and gets an inbox anew if it asks for one.
 ///
-/// # Panics
-/// Inside a task.
+/// Called inside a task, which is not advisable, it aborts that one when its poll is over.
 pub fn end_thread() {
-    assert!(!header::is_polling(), "the runtime cannot end while one of its tasks is running");
-    // What ends may start something new, which ends as well; after some rounds what is left is left.
+    // What ends may begin something new, which ends as well; after some rounds what is left is left.
     for _ in 0..64 {
         queue::end_all();
         abandon_paused();
@@ -82,6 +80,7 @@ pub fn end_thread() {
             break;
         }
     }
-    inbox::end();
+    // A task that is left, or running, may still ask for its home.
+    inbox::end(queue::is_idle() && !header::is_polling());
     memory::release_cached();
 }

@@ -9,6 +9,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -73,7 +74,11 @@ fn report(error: &Error) {
 }
 
 fn print(error: &Error) {
-    use std::io::Write;
+    // The text is foreign code: an error's own `Display`.
+    let text = catch_unwind(AssertUnwindSafe(|| format!("{error:?}"))).unwrap_or_else(|payload| {
+        std::mem::forget(payload);
+        format!("an error that panics when it is shown (at {})", error.origin())
+    });
     // Not `eprintln!`, which panics when stderr is closed.
-    let _ = writeln!(std::io::stderr(), "lwt: unhandled rejection: {error:?}");
+    let _ = writeln!(std::io::stderr(), "lwt: unhandled rejection: {text}");
 }

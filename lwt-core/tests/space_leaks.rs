@@ -45,6 +45,19 @@ fn passing_uses() -> Vec<(&'static str, fn(&Promise<usize>))> {
             let inner = all([long.clone()]);
             drop(both(inner, choose([long.clone()])));
         }),
+        ("a choose that a bind returned, dropped", |long| {
+            let (gate, open) = wait::<()>();
+            let long = long.clone();
+            let outer = gate.bind(move |()| choose([long]));
+            open.wakeup(());
+            drop(outer);
+        }),
+        ("a copy that a bind returned, dropped before", |long| {
+            let (gate, open) = wait::<()>();
+            let long = long.clone();
+            drop(gate.bind(move |()| long.protected()));
+            open.wakeup(());
+        }),
         ("protected, cancelled", |long| long.clone().protected().cancel()),
         ("protected, dropped", |long| drop(long.clone().protected())),
         ("no_cancel, dropped", |long| drop(long.clone().no_cancel())),

@@ -15,6 +15,7 @@
 //!    never made an initialised byte uninitialised.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
@@ -71,21 +72,41 @@ fn count(returned: ssize_t) -> usize {
     returned.unsigned_abs()
 }
 
-/// The view of an initialised buffer that the reading functions fill (rule 6 makes it harmless).
-#[inline]
-pub(crate) fn as_uninit(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
-    let (data, len) = (buf.as_mut_ptr(), buf.len());
-    // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, the borrow is exclusive and handed on, and by rule 6 no function of
-    // this module stores an uninitialised byte through the view; it never leaves the crate.
-    unsafe { std::slice::from_raw_parts_mut(data.cast(), len) }
+/// A buffer for the reading functions to fill: initialised bytes or not, it can only be written to (rule 6).
+pub(crate) struct Room<'a> {
+    start: *mut u8,
+    len: usize,
+    buffer: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
-/// `read`: up to `buf.len()` bytes, 0 at the end of the file.
+impl Room<'_> {
+    /// How many bytes there is room for.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl<'a> From<&'a mut [u8]> for Room<'a> {
+    #[inline]
+    fn from(buf: &'a mut [u8]) -> Room<'a> {
+        Room { start: buf.as_mut_ptr(), len: buf.len(), buffer: PhantomData }
+    }
+}
+
+impl<'a> From<&'a mut [MaybeUninit<u8>]> for Room<'a> {
+    #[inline]
+    fn from(buf: &'a mut [MaybeUninit<u8>]) -> Room<'a> {
+        Room { start: buf.as_mut_ptr().cast(), len: buf.len(), buffer: PhantomData }
+    }
+}
+
+/// `read`: as many bytes as there is room for, or fewer; 0 at the end of the file.
 #[inline]
-pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+pub(crate) fn read(fd: BorrowedFd<'_>, room: &Room<'_>) -> io::Result<usize> {
     retry("read", || {
-        // SAFETY: the pointer and the length are those of one exclusive borrow.
-        unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) }
+        // SAFETY: a room's start and length are those of one exclusive borrow.
+        unsafe { libc::read(fd.as_raw_fd(), room.start.cast(), room.len) }
     })
     .map(count)
 }

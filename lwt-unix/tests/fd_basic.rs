@@ -316,14 +316,24 @@ fn what_is_always_ready_starves_nobody() {
             #[allow(unreachable_code)]
             Ok::<(), Error>(())
         });
-        // A timer, a descriptor and another task, all beside it.
+        let zero = Fd::new(std::fs::File::open("/dev/zero")?.into())?;
+        let waiting = spawn(async move {
+            loop {
+                zero.wait_read().await?;
+            }
+            #[allow(unreachable_code)]
+            Ok::<(), Error>(())
+        });
+        // A timer, a descriptor and another task, all beside them.
         let (reader, writer) = pipe()?;
         let other = spawn(async move { reader.read(&mut [0; 1]).await });
         lwt_unix::sleep(std::time::Duration::from_millis(5)).await?;
         writer.write_all(b"x").await?;
         assert_eq!(other.await?, 1);
-        reading.cancel();
-        assert!(reading.await.is_err());
+        for busy in [reading, waiting] {
+            busy.cancel();
+            assert!(busy.await.is_err());
+        }
         Ok(())
     });
 }

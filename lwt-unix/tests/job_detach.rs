@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
-use lwt_core::{Error, all, pause, spawn};
+use lwt_core::{Error, all, pause, set_unhandled_hook, spawn};
 use lwt_unix::entry::guarded;
 use lwt_unix::job::{Limits, Pool, detach_result};
 use lwt_unix::{detach, loop_stats, run, sleep};
@@ -365,5 +365,35 @@ fn a_panicking_drop_of_a_result_harms_nobody() {
         .expect("join");
         door.open();
         assert_eq!(run(pool.detach(|| 5)).expect("the thread lives"), 5);
+    });
+}
+
+#[test]
+fn a_panicking_drop_of_a_job_that_is_taken_back_harms_nobody() {
+    guarded("a_panicking_drop_of_a_job", || {
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("in drop");
+            }
+        }
+        let pool = one_thread();
+        let (release, wait) = mpsc::channel::<()>();
+        let (begun, has_begun) = mpsc::channel();
+        let first = pool.detach(move || begun.send(()).is_ok() && wait.recv().is_err());
+        has_begun.recv().expect("the only thread is taken");
+        let other = pool.clone();
+        let ended = std::thread::spawn(move || {
+            set_unhandled_hook(Some(Rc::new(|_| ())));
+            for _ in 0..3 {
+                let bad = Bad;
+                // Its loop ends before it has begun.
+                drop(other.detach(move || drop(bad)));
+            }
+        });
+        ended.join().expect("it ends without a panic");
+        assert_eq!(pool.stats().queued, 0);
+        drop(release);
+        assert!(run(first).expect("the pool goes on"));
     });
 }

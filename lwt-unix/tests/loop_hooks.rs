@@ -158,3 +158,27 @@ fn exit_hooks_run_last_first_and_one_after_the_other() {
         assert_eq!(notes.take(), [""; 0]);
     });
 }
+
+#[test]
+fn a_hook_that_removes_itself_and_panics_when_it_is_dropped_harms_nobody() {
+    guarded("a_hook_that_removes_itself", || {
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("in drop");
+            }
+        }
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let notes = Rc::clone(&told);
+        set_unhandled_hook(Some(Rc::new(move |error: &Error| notes.borrow_mut().push(error.to_string()))));
+        let bad = Bad;
+        enter_iter_hooks().add_last(move || {
+            let _own = &bad;
+            enter_iter_hooks().remove_all();
+        });
+        run(pause()).expect("paused");
+        run(pause()).expect("paused once more");
+        assert_eq!(told.borrow().len(), 1);
+        assert!(told.borrow()[0].contains("in drop"));
+    });
+}

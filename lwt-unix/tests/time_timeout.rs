@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use lwt_core::{Error, Promise, pause, spawn, wait};
+use lwt_core::{Error, Promise, pause, set_unhandled_hook, spawn, wait};
 use lwt_unix::entry::guarded;
 use lwt_unix::{Timeout, auto_pause, loop_stats, run, sleep, timeout, with_timeout, within};
 
@@ -146,5 +146,26 @@ fn auto_pause_pauses_once_in_its_time() {
             third.await
         }))
         .expect("paused");
+    });
+}
+
+#[test]
+fn a_dropped_timeout_leaves_nothing_and_tells_nobody() {
+    guarded("a_dropped_timeout_leaves_nothing", || {
+        let told = Rc::new(Cell::new(0));
+        let count = Rc::clone(&told);
+        set_unhandled_hook(Some(Rc::new(move |_| count.set(count.get() + 1))));
+        drop(timeout::<()>(SHORT));
+        let (never, _resolver) = wait::<()>();
+        drop(with_timeout(SHORT, || never));
+        timeout::<()>(SHORT).cancel();
+        assert_eq!(loop_stats().timers, 0);
+        run(sleep(SHORT * 3)).expect("slept");
+        assert_eq!(told.get(), 0);
+        // One that somebody holds, and does not look at, is told.
+        let held = timeout::<()>(SHORT);
+        run(sleep(SHORT * 2)).expect("slept");
+        drop(held);
+        assert_eq!(told.get(), 1);
     });
 }

@@ -63,7 +63,8 @@ impl Default for TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // A test that fails half-way may leave a directory that cannot be removed; its panic says more than another one here.
+        // A test that fails half-way may leave a directory that cannot be removed; its panic says more than
+        // another one here.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -58,7 +58,8 @@ pub fn get(peer: &mut Peer, target: &str) -> Answer {
     Answer::receive(peer, true)
 }
 
-/// Starts a server that has each connection dealt with by `serve`, on a thread of its own. It goes on until the process ends.
+/// Starts a server that has each connection dealt with by `serve`, on a thread of its own. It goes on until
+/// the process ends.
 ///
 /// # Panics
 /// If there is no free port.

@@ -96,7 +96,8 @@ impl Peer {
         socket::setsockopt(&self.0, sockopt::Linger, &linger).expect("a socket");
     }
 
-    /// Waits until the system at the other end has all that was sent, though its program may not have read it.
+    /// Waits until the system at the other end has all that was sent, though its program may not have read
+    /// it.
     ///
     /// # Panics
     /// If that does not happen.

@@ -1,7 +1,8 @@
 //! [`Program`]: a child process that cannot outlive or outwait its test.
 //!
 //! 1. It is killed and waited for when it is dropped, so that nothing is left behind when a test fails.
-//! 2. It is killed when the [limit](crate::LIMIT) is over. All waits of this module end with it, so a test that hangs fails instead.
+//! 2. It is killed when the [limit](crate::LIMIT) is over. All waits of this module end with it, so a test
+//!    that hangs fails instead.
 //! 3. Its number is only used while it has not been waited for, and so cannot be another's.
 
 use std::fs;
@@ -39,7 +40,7 @@ pub struct Ended {
 }
 
 impl Program {
-    /// Starts a program. Its outputs go to pipes unless the command says otherwise beforehand, by [`Program::start_as_is`].
+    /// Starts a program, with its outputs as pipes to us.
     ///
     /// # Panics
     /// If it cannot be started.

@@ -35,7 +35,8 @@ fn exchange(peer: &mut Peer, message: &[u8]) {
 
 /// Checks that the program does next to nothing for a while.
 ///
-/// The bound is a hundred times what it needs. A loop that spins uses as much of the time as the other programs leave to it.
+/// The bound is a hundred times what it needs. A loop that spins uses as much of the time as the other
+/// programs leave to it.
 #[track_caller]
 fn assert_idle(program: &Program) {
     let (used, time) = (program.cpu_time(), Instant::now());
@@ -111,7 +112,8 @@ fn resets_in_mid_message() {
     let message = noise(1 << 20);
     for round in 0..200 {
         let mut peer = Peer::connect(address);
-        // Some have something on its way back, some have filled the buffers and read nothing, some have not said a word.
+        // Some have something on its way back, some have filled the buffers and read nothing, some have not
+        // said a word.
         match round % 3 {
             0 => exchange(&mut peer, b"a few bytes"),
             1 => {
@@ -177,7 +179,8 @@ fn signals_drain_the_connections() {
         for peer in &mut peers {
             exchange(peer, b"hello");
         }
-        // While it sleeps it is sent something by half of its peers, and then the signal: all of it is there when it wakes up.
+        // While it sleeps it is sent something by half of its peers, and then the signal: all of it is there
+        // when it wakes up.
         program.signal(Signal::SIGSTOP);
         let last = noise(10_000);
         for peer in peers.iter_mut().step_by(2) {
@@ -196,7 +199,8 @@ fn signals_drain_the_connections() {
     }
 }
 
-/// A peer that has sent `message` again and again and taken nothing back, until all buffers were full; how much it has sent.
+/// A peer that has sent `message` again and again and taken nothing back, until all buffers were full; how
+/// much it has sent.
 fn stuck(address: SocketAddr, message: &[u8]) -> (Peer, usize) {
     let mut peer = Peer::connect(address);
     exchange(&mut peer, b"hello");
@@ -227,14 +231,18 @@ fn what_waits_in_the_buffers_goes_back_after_a_signal() {
     program.signal(Signal::SIGTERM);
     until("the listener's end", || program.descriptors() < before);
     let (mut at, mut buf) = (0, vec![0; 1 << 16]);
-    // It ends properly, or by a reset if something arrived too late.
-    while let Ok(n @ 1..) = peer.read(&mut buf) {
+    loop {
+        let n = peer.read(&mut buf).expect("a proper end");
+        if n == 0 {
+            break;
+        }
         for byte in &buf[..n] {
             assert!(*byte == message[at % message.len()], "something else came back, at {at}");
             at += 1;
         }
     }
     assert!(at >= sent - under_way, "{at} of {sent} bytes came back, {under_way} were under way");
+    drop(peer);
     let ended = program.wait();
     ended.assert_code(0);
     assert_eq!(ended.stderr, "");

@@ -174,10 +174,12 @@ fn unreadable_files_and_directories() {
     let closed = dir.path().join("closed");
     fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
-    // Nothing is unreadable for root, so the program has to be somebody else, who need not be able to reach the original of it.
+    // Nothing is unreadable for root, so the program has to be somebody else, who need not be able to reach
+    // the original of it.
     let programs = TempDir::new();
     let program = programs.path().join("quickstart");
-    // Copied by another process: if this one had the file open for writing, a test beside this one that forks just then would have so too.
+    // Copied by another process: if this one had the file open for writing, a test beside this one that forks
+    // just then would have so too.
     assert!(Command::new("cp").arg(QUICKSTART).arg(&program).status().unwrap().success());
     let mut command = Command::new(program);
     command.arg("--dir").arg(dir.path());

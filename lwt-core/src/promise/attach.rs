@@ -9,6 +9,7 @@ use crate::origin::Origin;
 use crate::storage::Storage;
 use crate::{Error, memory};
 
+use super::cascade::{When, guarded};
 use super::cell::{
     Body, Header, Node, NodeKind, NodeVTable, Raw, Route, VTable, abort_nothing, detach_nothing, reject,
     visit_nothing,
@@ -147,11 +148,11 @@ unsafe fn drop_step<A, B, K>(node: *const Node) {
     let target = unsafe { Owner::<B>::adopt(Raw::new(std::ptr::NonNull::new_unchecked(step))) };
     target.cut_route();
     // SAFETY: the node is dropped instead of run, once.
-    unsafe {
-        drop(ManuallyDrop::into_inner((&raw const (*step).storage).read()));
-        drop(ManuallyDrop::into_inner((&raw const (*step).callback).read()));
-    }
-    let _ = target.resolve(Err(Error::abandoned()), super::cascade::When::Later);
+    let (storage, callback) =
+        unsafe { ((&raw const (*step).storage).read(), (&raw const (*step).callback).read()) };
+    guarded(|| drop(ManuallyDrop::into_inner(storage)));
+    guarded(|| drop(ManuallyDrop::into_inner(callback)));
+    let _ = target.resolve(Err(Error::abandoned()), When::NextTurn);
 }
 
 fn step_of<A, B, K>(node: *const Node) -> *mut Step<A, B, K> {
@@ -167,6 +168,7 @@ fn vtable<A, B, K>() -> &'static VTable {
             expire: expire::<B>,
             visit: visit_nothing,
             detach: detach_nothing,
+            runs: false,
             abort: abort_nothing,
         }
     }
@@ -177,6 +179,12 @@ where
     K: FnOnce(Result<A, Error>) -> Promise<B>,
 {
     const { &NodeVTable { kind: NodeKind::Taking, run: run::<A, B, K>, drop: drop_step::<A, B, K> } }
+}
+
+/// Calls `f`; a panic becomes an error.
+#[inline]
+pub(crate) fn caught_result<B>(f: impl FnOnce() -> Result<B, Error>) -> Result<B, Error> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| Err(Error::from_panic(payload)))
 }
 
 /// Calls `f`; a panic becomes a rejection.

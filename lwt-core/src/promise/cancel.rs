@@ -14,7 +14,7 @@ use crate::Error;
 
 use super::cascade::{self, When};
 use super::cell::{Raw, Ref, Route, VISITED};
-use super::{Promise, Repr};
+use super::{Promise, Repr, teardown};
 
 /// What a leaf does in the second phase.
 enum Leaf {
@@ -126,8 +126,7 @@ pub(crate) fn cancel(cell: Raw) -> bool {
         for leaf in leaves {
             match leaf {
                 Leaf::Marked(cell) => cascade::complete(*cell, When::Now),
-                // SAFETY: only a source adds itself, and its vtable is its own.
-                Leaf::Abort(source) => _ = unsafe { (source.vtable.abort)(*source, error.clone()) },
+                Leaf::Abort(source) => teardown::abort(*source, error.clone()),
             }
         }
     });

@@ -18,10 +18,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
 use crate::Error;
-use crate::list::List;
+use crate::links::List;
 use crate::unhandled;
 
-use super::cell::{CANCELED, HAS_EARLY, Header, Node, NodeKind, Raw, Ref, Route, UNHELD, mark};
+use super::cell::{CANCELED, HAS_EARLY, Header, Node, NodeKind, Raw, Ref, Route, SILENT, UNHELD, mark};
 use super::teardown;
 
 /// How deep resolutions nest on the stack.
@@ -86,7 +86,7 @@ fn let_go(root: Raw) {
     {
         // SAFETY: `link` of a root with the route Source names a source, kept alive by `alive` or by the
         // root's owner.
-        guarded(|| unsafe { (source.vtable.detach)(source) });
+        guarded(|| _ = unsafe { (source.vtable.detach)(source) });
     }
     drop(alive);
 }
@@ -255,18 +255,20 @@ pub(crate) fn run_early(root: Raw) {
 
 /// Runs the callbacks that only look at the value, so that the one share that is left may take it.
 pub(crate) fn run_looking(root: Raw) {
+    let looking = List::new();
     let mut at = root.callbacks.front();
     while let Some(links) = at {
-        let node = links.cast::<Node>();
+        at = root.callbacks.after(links);
         // SAFETY: a member of the list is a live node.
-        if unsafe { (*node).vtable.get().kind } == NodeKind::Looking {
+        if unsafe { (*links.cast::<Node>()).vtable.get() }.kind == NodeKind::Looking {
             // SAFETY: as above.
             unsafe { (*links).unlink() };
-            guarded(|| run_node(node, root));
-            at = root.callbacks.front(); // the callback may have changed anything
-        } else {
-            at = root.callbacks.after(links);
+            // SAFETY: the node is alive until it runs, and `looking` is emptied below before it goes.
+            unsafe { looking.push_back(links) };
         }
+    }
+    while let Some(links) = looking.pop_front() {
+        guarded(|| run_node(links.cast(), root));
     }
 }
 
@@ -283,6 +285,7 @@ pub(crate) fn drop_callbacks(cell: Raw) {
         guarded(|| unsafe { (vtable.drop)(node) });
     }
     if !cell.is_pending() && cell.shares() == 0 {
+        cell.set(SILENT); // thrown away, not overlooked
         guarded(|| teardown::expire(cell));
     }
 }

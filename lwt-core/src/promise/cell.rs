@@ -24,7 +24,7 @@
 //! 5. A pending root is kept alive by what will resolve it; if that goes away it is resolved by that
 //!    (`Abandoned`). The exception are combinators that nobody wants any more: they let go of their members
 //!    and are freed pending.
-//! 6. State is written by `mark` and `unify` alone (`resolve.rs`). Neither runs user code.
+//! 6. State is written by [`mark`] and `unify` alone. Neither runs user code.
 //! 7. A chain of forwarded cells is compressed when it is followed, and released iteratively.
 
 use std::cell::{Cell, UnsafeCell};
@@ -34,7 +34,7 @@ use std::process::abort;
 use std::ptr::{self, NonNull};
 
 use crate::Error;
-use crate::list::{Links, List};
+use crate::links::{Links, List};
 use crate::origin::Origin;
 
 use super::cancel::Visitor;
@@ -51,17 +51,20 @@ pub(crate) struct VTable {
     pub(crate) expire: unsafe fn(Raw),
     /// A source's answer to a cancel: adds to the walk what it waits on.
     pub(crate) visit: unsafe fn(Raw, &mut dyn Visitor),
-    /// A source is resolved, or nobody wants it any more: lets go of what it waits on. May be called again.
-    pub(crate) detach: unsafe fn(Raw),
-    /// Drops what a source runs at once and rejects it with the error; false where there is nothing to drop.
-    pub(crate) abort: unsafe fn(Raw, Error) -> bool,
+    /// A source is resolved, or nobody wants it any more: lets go of what it waits on, unless that is none of its sources
+    /// but its own work (false). May be called again.
+    pub(crate) detach: unsafe fn(Raw) -> bool,
+    /// Whether a source runs something that can be aborted: a task.
+    pub(crate) runs: bool,
+    /// Drops what a source runs, at once, and rejects its root with the error.
+    pub(crate) abort: unsafe fn(Raw, Error),
 }
 
 pub(crate) unsafe fn visit_nothing(_: Raw, _: &mut dyn Visitor) {}
-pub(crate) unsafe fn detach_nothing(_: Raw) {}
-pub(crate) unsafe fn abort_nothing(_: Raw, _: Error) -> bool {
+pub(crate) unsafe fn detach_nothing(_: Raw) -> bool {
     false
 }
+pub(crate) unsafe fn abort_nothing(_: Raw, _: Error) {}
 
 /// The part of a cell that does not depend on its type. It is the cell's [`Word`] to whoever asks for counts
 /// and state.

@@ -12,6 +12,7 @@ use crate::origin::Origin;
 use crate::{Error, memory, random};
 
 use super::Promise;
+use super::attach::caught_result;
 use super::cancel::{self, Visitor};
 use super::cascade::When;
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
@@ -108,7 +109,7 @@ impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
         let winner = Some(members.place_of(member));
         // SAFETY: the ref is made for this.
         let owner = unsafe { Owner::<P::Output>::adopt(cell.retain().into_raw()) };
-        let _ = owner.resolve(decide::<T, P>(members, winner), When::Now);
+        let _ = owner.resolve(caught_result(|| decide::<T, P>(members, winner)), When::Now);
     }
 }
 
@@ -129,16 +130,12 @@ fn decide<T, P: Picking<T>>(members: Members<T>, winner: Option<usize>) -> Resul
 }
 
 #[track_caller]
-fn choose_by<T: 'static, P: Picking<T>>(
-    promises: impl IntoIterator<Item = Promise<T>>,
-) -> Promise<P::Output> {
-    let origin = Origin::caller();
-    let members = Members::collect(promises);
+fn choose_by<T: 'static, P: Picking<T>>(members: Members<T>, origin: Origin) -> Promise<P::Output> {
     if members.len() == 0 {
         return Promise::fail(Error::msg(format_args!("{} of an empty list would wait for ever", P::NAME)));
     }
     if members.iter().any(|member| !member.is_pending()) {
-        return Promise::settled(decide::<T, P>(members, None));
+        return Promise::settled(caught_result(|| decide::<T, P>(members, None)));
     }
     let vtable = const {
         &VTable {
@@ -147,6 +144,7 @@ fn choose_by<T: 'static, P: Picking<T>>(
             expire: expire::<P::Output>,
             visit: visit::<T, P>,
             detach: detach::<T, P>,
+            runs: false,
             abort: abort_nothing,
         }
     };
@@ -177,9 +175,10 @@ unsafe fn visit<T: 'static, P: Picking<T>>(cell: Raw, visitor: &mut dyn Visitor)
     visitor.waits_on(&mut members.iter().filter_map(Member::root));
 }
 
-unsafe fn detach<T: 'static, P: Picking<T>>(cell: Raw) {
+unsafe fn detach<T: 'static, P: Picking<T>>(cell: Raw) -> bool {
     // SAFETY: the cell is a `Choose<T, P>`, alive.
     drop(unsafe { &*cell.as_ptr::<Choose<T, P>>() }.members.take());
+    true
 }
 
 /// The first that is resolved (`Lwt.choose`, `<?>`).
@@ -196,9 +195,10 @@ unsafe fn detach<T: 'static, P: Picking<T>>(cell: Raw) {
 /// r.wakeup(1);
 /// first.on_success(|n| assert_eq!(*n, 1));
 /// ```
+#[inline]
 #[track_caller]
 pub fn choose<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<T> {
-    choose_by::<T, One<false>>(promises)
+    choose_by::<T, One<false>>(Members::collect(promises), Origin::caller())
 }
 
 /// [`choose`] that cancels all the others, before its own callbacks run (`Lwt.pick`).
@@ -212,9 +212,10 @@ pub fn choose<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Pro
 /// assert!(!s.is_wanted());
 /// # drop(first);
 /// ```
+#[inline]
 #[track_caller]
 pub fn pick<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<T> {
-    choose_by::<T, One<true>>(promises)
+    choose_by::<T, One<true>>(Members::collect(promises), Origin::caller())
 }
 
 /// Waits for the first, and gives all values that are there then, in list order; rejected if one of them is
@@ -224,9 +225,10 @@ pub fn pick<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promi
 /// use lwt_core::{Promise, State, nchoose};
 /// assert!(matches!(nchoose([Promise::ready(1), Promise::ready(2)]).state(), State::Fulfilled(v) if *v == [1, 2]));
 /// ```
+#[inline]
 #[track_caller]
 pub fn nchoose<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<Vec<T>> {
-    choose_by::<T, Many<false>>(promises)
+    choose_by::<T, Many<false>>(Members::collect(promises), Origin::caller())
 }
 
 /// [`nchoose`] that cancels those that are still pending (`Lwt.npick`).
@@ -236,9 +238,10 @@ pub fn nchoose<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Pr
 /// let (p, _r) = task();
 /// assert!(matches!(npick([Promise::ready(1), p]).state(), State::Fulfilled(v) if *v == [1]));
 /// ```
+#[inline]
 #[track_caller]
 pub fn npick<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Promise<Vec<T>> {
-    choose_by::<T, Many<true>>(promises)
+    choose_by::<T, Many<true>>(Members::collect(promises), Origin::caller())
 }
 
 /// [`nchoose`] that also gives the promises that are still pending, in list order (`Lwt.nchoose_split`).
@@ -249,9 +252,10 @@ pub fn npick<T: 'static>(promises: impl IntoIterator<Item = Promise<T>>) -> Prom
 /// let split = nchoose_split([p, Promise::ready(2)]);
 /// assert!(matches!(split.state(), State::Fulfilled((values, rest)) if *values == [2] && rest.len() == 1));
 /// ```
+#[inline]
 #[track_caller]
 pub fn nchoose_split<T: 'static>(
     promises: impl IntoIterator<Item = Promise<T>>,
 ) -> Promise<(Vec<T>, Vec<Promise<T>>)> {
-    choose_by::<T, Split>(promises)
+    choose_by::<T, Split>(Members::collect(promises), Origin::caller())
 }

@@ -3,10 +3,11 @@
 
 use std::mem::offset_of;
 
-use crate::memory;
 use crate::origin::Origin;
+use crate::{Error, memory};
 
 use super::Promise;
+use super::attach::caught_result;
 use super::cancel::Visitor;
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire};
@@ -32,15 +33,15 @@ impl<T> Parent<T> for Copy<T> {
         let original = unsafe { &*member }.take();
         // SAFETY: the ref is made for this.
         let owner = unsafe { Owner::<T>::adopt(cell.retain().into_raw()) };
-        if let Ok(result) = original.try_take() {
-            owner.pass_on(result);
-        }
+        let result = caught_result(|| original.try_take().unwrap_or_else(|_| Err(Error::abandoned())));
+        owner.pass_on(result);
     }
 }
 
 fn copy<T: 'static>(original: Promise<T>, on_cancel: OnCancel, origin: Origin) -> Promise<T> {
+    let original = Member::new(original);
     if !original.is_pending() {
-        return original;
+        return original.take();
     }
     let vtable = const {
         &VTable {
@@ -49,12 +50,13 @@ fn copy<T: 'static>(original: Promise<T>, on_cancel: OnCancel, origin: Origin) -
             expire: expire::<T>,
             visit: visit::<T>,
             detach: detach::<T>,
+            runs: false,
             abort: abort_nothing,
         }
     };
     let block = memory::boxed(Copy {
         body: Body::<T>::new(Header::new(vtable, 1, 1, Route::Source, origin)),
-        original: Member::new(original),
+        original,
         on_cancel,
     });
     // SAFETY: the block starts with a header and has a ref.
@@ -82,11 +84,12 @@ unsafe fn visit<T>(cell: Raw, visitor: &mut dyn Visitor) {
     }
 }
 
-unsafe fn detach<T>(cell: Raw) {
+unsafe fn detach<T>(cell: Raw) -> bool {
     // SAFETY: the cell is a `Copy<T>`, alive.
     let original = unsafe { &*original_of::<T>(cell) };
     original.unlink();
     drop(original.take());
+    true
 }
 
 unsafe fn dealloc<T>(cell: Raw) {

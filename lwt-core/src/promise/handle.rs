@@ -1,5 +1,6 @@
 //! The two ends of a cell: [`Handle`], which may take the value, and [`Owner`], which may set it.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 
@@ -18,7 +19,8 @@ use crate::origin::Origin;
 /// A ref and a share: what a pending [`Promise`] consists of.
 pub(crate) struct Handle<T> {
     cell: Raw,
-    value: PhantomData<T>,
+    /// Invariant: `share` writes `T::clone` into the cell.
+    value: PhantomData<Cell<T>>,
 }
 
 impl<T> Handle<T> {
@@ -127,7 +129,7 @@ impl<T> Drop for Handle<T> {
 
 /// Gives up a share on a root that the caller keeps alive.
 #[inline]
-pub(crate) fn drop_share(root: Raw) {
+fn drop_share(root: Raw) {
     if root.drop_share() == 0 {
         teardown::last_share(root);
     }
@@ -139,12 +141,27 @@ pub(crate) fn drop_share(root: Raw) {
 /// # Safety
 /// `root` is a resolved root that starts with a `Body<T>`.
 unsafe fn shared_takeable<T>(root: Raw) -> bool {
-    // SAFETY: by the caller.
-    if root.phase() == Phase::Rejected || unsafe { (*root.as_ptr::<Body<T>>()).clone.get() }.is_some() {
-        return true;
+    if must_wait::<T>(root) {
+        cascade::run_looking(root);
     }
-    cascade::run_looking(root);
-    root.shares() == 1
+    !must_wait::<T>(root)
+}
+
+/// `T::clone`, if a handle on this cell of a `T` was ever cloned.
+fn clone_of<T>(root: Raw) -> Option<fn(&T) -> T> {
+    // SAFETY: a cell of a `T` starts with a `Body<T>`.
+    unsafe { (*root.as_ptr::<Body<T>>()).clone.get() }
+}
+
+/// Whether the value of a root of a `T` cannot be taken now: it is pending, or callbacks look at a value that cannot be
+/// cloned, or are about to. A `Taking` or `Holding` node in its list is run as soon as that is over.
+#[inline]
+pub(crate) fn must_wait<T>(root: Raw) -> bool {
+    match root.phase() {
+        Phase::Fulfilled => root.shares() > 1 && clone_of::<T>(root).is_none(),
+        Phase::Rejected => false,
+        Phase::Pending | Phase::Forwarded => true,
+    }
 }
 
 /// Takes the value of a takeable root with one share, which the caller gives up.
@@ -156,17 +173,15 @@ pub(crate) unsafe fn take<T>(root: Raw) -> Result<T, Error> {
     if root.shares() != 1 {
         let share = ShareGuard(root);
         // SAFETY: by the caller.
-        if unsafe { shared_takeable::<T>(root) } && root.shares() != 1 {
+        if !unsafe { shared_takeable::<T>(root) } {
+            return Err(Error::msg("the value of a promise was taken while a callback was looking at it"));
+        }
+        if root.shares() != 1 {
             // SAFETY: the share that `share` holds until the clone is made.
-            return match unsafe { peek::<T>(root) } {
-                Err(error) => Err(error.clone()),
-                // SAFETY: the cell is alive and starts with a `Body<T>`.
-                Ok(value) => match unsafe { (*root.as_ptr::<Body<T>>()).clone.get() } {
-                    Some(clone) => Ok(clone(value)),
-                    None => {
-                        Err(Error::msg("the value of a promise was taken while a callback was looking at it"))
-                    }
-                },
+            return match (unsafe { peek::<T>(root) }, clone_of::<T>(root)) {
+                (Ok(value), Some(clone)) => Ok(clone(value)),
+                (Ok(_), None) => Err(Error::abandoned()), // not reached: it is takeable
+                (Err(error), _) => Err(error.clone()),
             };
         }
         std::mem::forget(share);
@@ -175,7 +190,8 @@ pub(crate) unsafe fn take<T>(root: Raw) -> Result<T, Error> {
     unsafe { move_out(root) }
 }
 
-struct ShareGuard(Raw);
+/// Gives a share up when it is dropped.
+pub(crate) struct ShareGuard(pub(crate) Raw);
 
 impl Drop for ShareGuard {
     fn drop(&mut self) {
@@ -186,7 +202,8 @@ impl Drop for ShareGuard {
 /// The end that resolves a cell: one ref.
 pub(crate) struct Owner<T> {
     cell: Ref,
-    value: PhantomData<T>,
+    /// Invariant: a resolver of a longer-lived type must not pass for one of a shorter-lived.
+    value: PhantomData<Cell<T>>,
 }
 
 impl<T> Owner<T> {
@@ -259,7 +276,8 @@ impl<T> Owner<T> {
         } else if inner.takeable_root().is_some() {
             self.pass_on(inner.take());
         } else {
-            unify(root, attach::passed_on(inner));
+            // Not with `root`, which may have been unified meanwhile.
+            self.settle_cell(attach::passed_on(inner));
         }
     }
 }
@@ -292,6 +310,7 @@ fn plain_vtable<T>() -> &'static VTable {
             expire: expire::<T>,
             visit: visit_nothing,
             detach: detach_nothing,
+            runs: false,
             abort: abort_nothing,
         }
     }

@@ -10,6 +10,7 @@ use crate::origin::Origin;
 use crate::{Error, memory};
 
 use super::Promise;
+use super::attach::caught_result;
 use super::cancel::Visitor;
 use super::cascade::When;
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
@@ -52,7 +53,7 @@ impl<T, G: Group> Parent<T> for Join<G> {
         if join.pending.get() == 0 {
             // SAFETY: the ref is made for this.
             let owner = unsafe { Owner::<G::Output>::adopt(cell.retain().into_raw()) };
-            let collected = join.group.collect();
+            let collected = caught_result(|| join.group.collect());
             let first = join.error.take();
             if let Some(first) = &first {
                 first.mark_fresh(); // it was dropped with the others, but lives on as the result
@@ -64,7 +65,8 @@ impl<T, G: Group> Parent<T> for Join<G> {
 
 pub(crate) fn group<G: Group>(group: G, origin: Origin) -> Promise<G::Output> {
     if !group.any_pending() {
-        return Promise::settled(group.collect());
+        // The others may have had the same error.
+        return Promise::settled(caught_result(|| group.collect()).inspect_err(Error::mark_fresh));
     }
     let vtable = const {
         &VTable {
@@ -73,6 +75,7 @@ pub(crate) fn group<G: Group>(group: G, origin: Origin) -> Promise<G::Output> {
             expire: expire::<G::Output>,
             visit: visit::<G>,
             detach: detach::<G>,
+            runs: false,
             abort: abort_nothing,
         }
     };
@@ -106,10 +109,11 @@ unsafe fn visit<G: Group>(cell: Raw, visitor: &mut dyn Visitor) {
     visitor.waits_on(&mut unsafe { &*group_of::<G>(cell) }.roots().into_iter());
 }
 
-unsafe fn detach<G: Group>(cell: Raw) {
+unsafe fn detach<G: Group>(cell: Raw) -> bool {
     // SAFETY: the cell is a `Join<G>`, alive.
     let group = unsafe { &*group_of::<G>(cell) };
     group.unlink();
+    true
 }
 
 unsafe fn dealloc<G: Group>(cell: Raw) {

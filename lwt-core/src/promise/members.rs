@@ -8,11 +8,14 @@
 //!    freed after that.
 
 use std::cell::{Cell, UnsafeCell};
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use crate::{Error, memory};
 
+use super::cascade::{self, When};
 use super::cell::{Header, Node, NodeKind, NodeVTable, Raw, Ref};
+use super::handle::must_wait;
 use super::{Promise, Repr};
 
 /// A combinator's cell.
@@ -40,16 +43,16 @@ impl<T> Member<T> {
         }
     }
 
-    /// Hangs the node into the list of the promise, if that is pending. Whether it was.
+    /// Hangs the node into the list of the promise, if it has to wait for that. Whether it has.
     ///
     /// # Safety
     /// Rules 1 and 4 hold from now on; `parent` is a `P`.
     pub(crate) unsafe fn link<P: Parent<T>>(member: *const Member<T>, parent: Raw) -> bool {
         // SAFETY: the member is alive, by the caller.
         let this = unsafe { &*member };
-        let Some(root) = this.root().filter(|root| root.is_pending()) else { return false };
+        let Some(root) = this.root().filter(|root| must_wait::<T>(*root)) else { return false };
         this.parent.set(parent.as_ptr());
-        let vtable = const { &NodeVTable { kind: NodeKind::Holding, run: run::<T, P>, drop: run_abandoned } };
+        let vtable = const { &NodeVTable { kind: NodeKind::Holding, run: run::<T, P>, drop: abandon::<T> } };
         this.node.vtable.set(vtable);
         // SAFETY: rule 1.
         unsafe { root.callbacks.push_back(member.cast()) };
@@ -77,12 +80,16 @@ impl<T> Member<T> {
         self.look(Promise::root)
     }
 
+    /// Whether the outcome is not there yet, or cannot be taken yet.
     pub(crate) fn is_pending(&self) -> bool {
-        self.look(Promise::is_pending)
+        self.root().is_some_and(must_wait::<T>)
     }
 
-    /// Whether the promise is there and rejected (false) or fulfilled (true).
+    /// Whether the outcome is there, and a rejection (false) or a value (true).
     pub(crate) fn is_fulfilled(&self) -> Option<bool> {
+        if self.is_pending() {
+            return None;
+        }
         self.look(|promise| promise.peek().map(|result| result.is_ok()))
     }
 
@@ -92,48 +99,101 @@ impl<T> Member<T> {
     }
 }
 
-/// A list of members in one block.
+/// A list of members in one block, behind their number and the room for them. One word, so that it moves through a register:
+/// three words that were just written one by one, and are moved as a vector, make the processor wait for its stores.
 pub(crate) struct Members<T> {
-    first: NonNull<Member<T>>,
+    block: Option<NonNull<Place<T>>>,
+}
+
+/// How much room is made for what an iterator only announces.
+const MOST_TRUSTED: usize = 1024;
+
+/// A unit of the block: the first is the head, the others have a member each.
+union Place<T> {
+    head: Head,
+    #[expect(dead_code, reason = "gives the unit its size; members are reached by `Members::at`")]
+    member: ManuallyDrop<Member<T>>,
+}
+
+#[derive(Clone, Copy)]
+struct Head {
     len: usize,
     capacity: usize,
 }
 
 impl<T> Members<T> {
     /// Makes members of `promises`.
+    #[inline(always)]
     pub(crate) fn collect(promises: impl IntoIterator<Item = Promise<T>>) -> Members<T> {
         let promises = promises.into_iter();
         let mut members = Members::default();
-        members.grow_to(promises.size_hint().0);
+        // A hint is only a hint, and may be anything.
+        members.grow_to(promises.size_hint().0.min(MOST_TRUSTED));
         for promise in promises {
-            if members.len == members.capacity {
-                members.grow_to((members.capacity * 2).max(4));
+            let Head { len, capacity } = members.head();
+            if len == capacity {
+                members.grow_to((capacity * 2).max(4));
             }
             // SAFETY: there is room for one more.
-            unsafe { members.first.add(members.len).write(Member::new(promise)) };
-            members.len += 1;
+            unsafe { members.at(len).write(Member::new(promise)) };
+            members.set_len(len + 1);
         }
         members
     }
 
+    #[inline]
+    fn head(&self) -> Head {
+        // SAFETY: a block starts with its head.
+        self.block.map_or(Head { len: 0, capacity: 0 }, |block| unsafe { block.as_ref().head })
+    }
+
+    fn set_len(&mut self, len: usize) {
+        if let Some(mut block) = self.block {
+            // SAFETY: a block starts with its head.
+            unsafe { block.as_mut().head.len = len };
+        }
+    }
+
+    /// Where the member of this place is.
+    ///
+    /// # Safety
+    /// There is a block, and it has that place.
+    #[inline]
+    unsafe fn at(&self, place: usize) -> *mut Member<T> {
+        // SAFETY: by the caller.
+        unsafe { self.block.unwrap_unchecked().add(place + 1).as_ptr().cast() }
+    }
+
     /// Moves the members, which are not linked yet, into a larger block.
     fn grow_to(&mut self, capacity: usize) {
-        let first = memory::array(capacity);
-        // SAFETY: the new block has room for the members, which are in the old one.
-        unsafe { first.copy_from_nonoverlapping(self.first, self.len) };
-        // SAFETY: the old block is empty now.
-        unsafe { memory::free_array(self.first, self.capacity) };
-        (self.first, self.capacity) = (first, capacity);
+        let old = self.head();
+        if capacity <= old.capacity {
+            return;
+        }
+        let block = memory::array::<Place<T>>(capacity.saturating_add(1));
+        // SAFETY: the new block has room for the members, which are in the old one, and starts with its head.
+        unsafe {
+            if let Some(from) = self.block {
+                block.add(1).copy_from_nonoverlapping(from.add(1), old.len);
+            }
+            block.write(Place { head: Head { len: old.len, capacity } });
+        }
+        let from = self.block.replace(block);
+        if let Some(from) = from {
+            // SAFETY: the old block is empty now.
+            unsafe { memory::free_array(from, old.capacity + 1) };
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.head().len
     }
 
     pub(crate) fn pointers(&self) -> impl Iterator<Item = *const Member<T>> + use<T> {
-        let first = self.first;
+        let view = Members { block: self.block };
+        let view = ManuallyDrop::new(view);
         // SAFETY: within the block.
-        (0..self.len).map(move |place| unsafe { first.add(place) }.as_ptr().cast_const())
+        (0..self.len()).map(move |place| unsafe { view.at(place) }.cast_const())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Member<T>> {
@@ -148,21 +208,23 @@ impl<T> Members<T> {
 
     /// The place of a member.
     pub(crate) fn place_of(&self, member: *const Member<T>) -> usize {
-        (member.addr() - self.first.addr().get()) / size_of::<Member<T>>()
+        let head = self.block.map_or(0, |block| block.addr().get());
+        (member.addr() - head) / size_of::<Place<T>>() - 1
     }
 
     pub(crate) fn get(&self, place: usize) -> Option<&Member<T>> {
         // SAFETY: within the block; the member lives as long as `self`.
-        (place < self.len).then(|| unsafe { self.first.add(place).as_ref() })
+        (place < self.len()).then(|| unsafe { &*self.at(place) })
     }
 
     /// Gives all promises that are left to `f`. The members are unlinked.
     pub(crate) fn for_each_left(mut self, mut f: impl FnMut(Promise<T>)) {
         // Rather leak the rest than drop twice, if `f` panics.
-        let len = std::mem::take(&mut self.len);
+        let len = self.len();
+        self.set_len(0);
         for place in 0..len {
             // SAFETY: within the block; each member is taken once.
-            let member = unsafe { self.first.add(place).read() };
+            let member = unsafe { self.at(place).read() };
             f(member.promise.into_inner());
         }
     }
@@ -170,18 +232,17 @@ impl<T> Members<T> {
 
 impl<T> Default for Members<T> {
     fn default() -> Members<T> {
-        Members { first: NonNull::dangling(), len: 0, capacity: 0 }
+        Members { block: None }
     }
 }
 
 impl<T> Drop for Members<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.capacity == 0 {
-            return;
-        }
+        let Some(block) = self.block else { return };
+        let Head { len, capacity } = self.head();
         /// Frees the block also if a promise's drop panics.
-        struct Block<T>(NonNull<Member<T>>, usize);
+        struct Block<T>(NonNull<Place<T>>, usize);
         impl<T> Drop for Block<T> {
             fn drop(&mut self) {
                 // SAFETY: the members are dropped, and no list leads to them any more.
@@ -189,9 +250,13 @@ impl<T> Drop for Members<T> {
             }
         }
         self.unlink();
-        let _block = Block(self.first, self.capacity);
-        // SAFETY: the members are ours, and no list leads to them any more.
-        unsafe { NonNull::slice_from_raw_parts(self.first, self.len).drop_in_place() };
+        let _block = Block(block, capacity + 1);
+        const { assert!(size_of::<Place<T>>() == size_of::<Member<T>>()) };
+        if len > 0 {
+            // SAFETY: the members are ours, and no list leads to them any more. They are the units after the head, which are as
+            // large as a member.
+            unsafe { std::ptr::slice_from_raw_parts_mut(self.at(0), len).drop_in_place() };
+        }
     }
 }
 
@@ -209,7 +274,7 @@ unsafe fn run<T, P: Parent<T>>(node: *const Node, _: Raw) {
 /// The promise's callbacks were thrown away: the member stays, resolved but not counted.
 ///
 /// What a node has before it is linked.
-static UNLINKED: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: run_unlinked, drop: run_abandoned };
+static UNLINKED: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: run_unlinked, drop: drop_unlinked };
 
 /// # Safety
 /// None: nothing is done.
@@ -217,7 +282,22 @@ unsafe fn run_unlinked(_: *const Node, _: Raw) {}
 
 /// # Safety
 /// None: nothing is done.
-unsafe fn run_abandoned(_: *const Node) {}
+unsafe fn drop_unlinked(_: *const Node) {}
+
+/// The promise's callbacks are thrown away: the combinator would wait for ever.
+///
+/// # Safety
+/// `node` is that of a linked `Member<T>`.
+unsafe fn abandon<T>(node: *const Node) {
+    // SAFETY: the member is alive, and so is its parent: rule 4.
+    let Some(parent) = (unsafe { parent_of(node.cast::<Member<T>>()) }) else { return };
+    let root = parent.root();
+    if root.is_pending() {
+        // SAFETY: a pending root, and its own vtable.
+        unsafe { (root.vtable.reject)(root, Error::abandoned()) };
+        cascade::complete(root, When::NextTurn);
+    }
+}
 
 /// # Safety
 /// The member is alive.
@@ -229,14 +309,14 @@ unsafe fn parent_of<T>(member: *const Member<T>) -> Option<Ref> {
 }
 
 impl<T> Promise<T> {
-    /// The outcome of a resolved promise, or the promise back.
+    /// The outcome of a promise that can be taken, or the promise back.
     #[inline]
     pub(crate) fn try_take(self) -> Result<Result<T, Error>, Promise<T>> {
         match self.repr {
             Repr::Ready(value) => Ok(Ok(value)),
             Repr::Failed(rejection) => Ok(Err(rejection.into_error())),
-            Repr::Cell(handle) if !handle.is_pending() => Ok(handle.take()),
-            Repr::Waiting(waiting) if !waiting.root().is_pending() => Ok(waiting.into_handle().take()),
+            Repr::Cell(handle) if handle.takeable_root().is_some() => Ok(handle.take()),
+            Repr::Waiting(waiting) if waiting.is_takeable() => Ok(waiting.into_handle().take()),
             Repr::Taken => Promise::taken().try_take(),
             pending @ (Repr::Cell(_) | Repr::Waiting(_)) => Err(Promise { repr: pending }),
         }

@@ -17,7 +17,7 @@
 //!    that `bind` returned.
 //! 6. **Cancellation** (`cancel.rs`). A cancel walks backwards from a promise to what it waits on, and
 //!    rejects the leaves it finds.
-//! 7. **Combinators** (`join.rs`, `choose.rs`, `copy.rs`). They hold their members and copy values; they let
+//! 7. **Combinators** (`members.rs`, `join.rs`, `choose.rs`, `copy.rs`; `iterate.rs` for loops). They hold their members and copy values; they let
 //!    go of them as soon as nobody wants their own promise any more.
 //! 8. **Awaiting** (`wait.rs`). A promise is a `Future`; the node of an await lies in the task that awaits,
 //!    where there is one.
@@ -232,9 +232,11 @@ impl<T> Promise<T> {
             return false;
         };
         let Some(source) = root.linked() else { return false };
-        let _alive = source.retain();
-        // SAFETY: `link` of a root with the route Source names a source.
-        unsafe { (source.vtable.abort)(source, error) }
+        let runs = source.vtable.runs;
+        if runs {
+            teardown::abort(source, error);
+        }
+        runs
     }
 
     /// Drops the promise as a combinator's member whose outcome does not count: nobody is to be told.

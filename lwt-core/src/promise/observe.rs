@@ -9,7 +9,7 @@ use crate::storage::Storage;
 
 use super::cascade::guarded;
 use super::cell::{CANCELED, HAS_EARLY, Node, NodeKind, NodeVTable, Raw, Ref, peek};
-use super::handle::drop_share;
+use super::handle::ShareGuard;
 use super::{Promise, Repr};
 
 /// A node in a block of its own.
@@ -51,13 +51,7 @@ unsafe fn drop_watcher<F>(node: *const Node) {
 /// # Safety
 /// As [`unbox`]; `root` is the resolved root of a promise of `T` on which the node has a share.
 unsafe fn look<T, F: FnOnce(Result<&T, &Error>)>(node: *const Node, root: Raw) {
-    struct Share(Raw);
-    impl Drop for Share {
-        fn drop(&mut self) {
-            drop_share(self.0);
-        }
-    }
-    let _share = Share(root);
+    let _share = ShareGuard(root);
     // SAFETY: by the caller.
     let watcher = unsafe { unbox::<F>(node) };
     let _cell = watcher.cell;

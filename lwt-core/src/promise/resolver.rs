@@ -57,7 +57,11 @@ fn make<T: 'static>(route: Route, origin: Origin) -> (Promise<T>, Resolver<T>) {
 /// as after [`wakeup_later`](Resolver::wakeup_later), or, where the drop is part of a panic's unwinding, at
 /// the next turn of the loop.
 ///
-/// It belongs to its thread, as the promise does.
+/// It belongs to its thread, as the promise does, and is invariant in `T`:
+///
+/// ```compile_fail
+/// fn shrink<'a>(r: lwt_core::Resolver<&'static str>) -> lwt_core::Resolver<&'a str> { r }
+/// ```
 pub struct Resolver<T> {
     owner: ManuallyDrop<Owner<T>>,
 }

@@ -1,10 +1,12 @@
-//! The ends of a cell: its last share goes, its last ref goes.
+//! The ends of a cell: its last share goes, its last ref goes; and the early end of a source, which is aborted.
 //!
-//! Both may run destructors of user values, which may end further cells, and so on: a chain of a million is
+//! All may run destructors of user values, which may end further cells, and so on: a chain of a million is
 //! nothing unusual. So the ends are nested on the stack to a limit only; beyond it they wait in a queue for
 //! the outermost one.
 
 use std::cell::{Cell, UnsafeCell};
+
+use crate::Error;
 
 use super::cascade;
 use super::cell::{HAS_EARLY, HAS_VALUE, Phase, Raw, Ref, Route};
@@ -17,6 +19,8 @@ enum End {
     Share(Ref),
     /// The last ref has gone.
     Refs(Raw),
+    /// A source is to drop what it runs, and to reject its root.
+    Abort(Ref, Error),
 }
 
 struct Ends {
@@ -85,7 +89,14 @@ fn run(end: End) {
     match end {
         End::Share(cell) => share_gone(*cell),
         End::Refs(cell) => refs_gone(cell),
+        // SAFETY: only sources are aborted, and the vtable is its own.
+        End::Abort(source, error) => unsafe { (source.vtable.abort)(*source, error) },
     }
+}
+
+/// Has a source drop what it runs at once, and reject its root: a task its future. Destructors like to abort further tasks.
+pub(crate) fn abort(source: Raw, error: Error) {
+    nested(End::Abort(source.retain(), error));
 }
 
 /// Ends a root that has no shares any more: its value goes, or, while it is pending, what it waits on only to
@@ -122,7 +133,11 @@ pub(crate) fn unwanted(root: Raw) {
     {
         let _alive = source.retain();
         // SAFETY: `link` of a root with the route Source names a source.
-        unsafe { (source.vtable.detach)(source) };
+        if unsafe { (source.vtable.detach)(source) } {
+            // It will never be resolved. If it was unified with its source, the two keep each other until the link is cut.
+            root.set_route(Route::Fixed);
+            drop(root.take_link());
+        }
     }
     if root.has(HAS_EARLY) {
         cascade::run_early(root);

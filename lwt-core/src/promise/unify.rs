@@ -16,12 +16,15 @@ pub(crate) fn unify<T>(outer: Raw, inner: Handle<T>) {
     // SAFETY: the handle owned it.
     let alive = unsafe { super::cell::Ref::adopt(inner.into_raw()) };
     outer.add_shares(root.shares() - 1);
+    if root.shares() > 1 {
+        outer.clear(SILENT); // somebody cares
+    }
     root.clear_shares();
     // SAFETY: both start with a `Body<T>`.
     let (into, from) = unsafe { (&(*outer.as_ptr::<Body<T>>()).clone, &(*root.as_ptr::<Body<T>>()).clone) };
     into.set(into.get().or(from.get()));
     outer.callbacks.append(&root.callbacks);
-    outer.set(root.flags(HAS_EARLY | SILENT));
+    outer.set(root.flags(HAS_EARLY));
 
     drop(outer.take_link());
     outer.set_route(root.route());

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
-use crate::list::Links;
+use crate::links::Links;
 use crate::origin::Origin;
 use crate::task::header::{Current, TaskRef};
 use crate::{Error, memory};
@@ -50,39 +50,60 @@ struct Foreign {
     waker: Cell<Option<Waker>>,
 }
 
-static INLINE: NodeVTable = NodeVTable { kind: NodeKind::Waking, run: wake_inline, drop: not_woken };
-static EXTRA: NodeVTable = NodeVTable { kind: NodeKind::Waking, run: wake_extra, drop: not_woken };
-static FOREIGN: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_foreign, drop: not_woken };
+static INLINE: NodeVTable = NodeVTable { kind: NodeKind::Waking, run: wake_inline, drop: drop_inline };
+static EXTRA: NodeVTable = NodeVTable { kind: NodeKind::Waking, run: wake_extra, drop: drop_extra };
+static FOREIGN: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_foreign, drop: drop_foreign };
 
 /// # Safety
 /// `node` is that of a live inline node.
 unsafe fn wake_inline(node: *const Node, _: Raw) {
-    // SAFETY: by the caller; the node keeps the task.
-    unsafe { TaskRef::wake_of_slot(node.cast()) };
+    // SAFETY: by the caller.
+    unsafe { drop_inline(node) };
 }
 
 /// # Safety
 /// `node` is that of a live extra node.
 unsafe fn wake_extra(node: *const Node, _: Raw) {
     // SAFETY: by the caller.
-    unsafe { (*node.cast::<Extra>()).task.wake() };
+    unsafe { drop_extra(node) };
 }
 
 /// # Safety
 /// `node` is that of a live foreign node.
 unsafe fn wake_foreign(node: *const Node, _: Raw) {
     // SAFETY: by the caller.
+    unsafe { drop_foreign(node) };
+}
+
+/// The promise's callbacks are thrown away. A wake is none of them: it runs nobody's code.
+///
+/// # Safety
+/// `node` is that of a live inline node.
+unsafe fn drop_inline(node: *const Node) {
+    // SAFETY: by the caller; the node keeps the task.
+    unsafe { TaskRef::wake_of_slot(node.cast()) };
+}
+
+/// As [`drop_inline`].
+///
+/// # Safety
+/// `node` is that of a live extra node.
+unsafe fn drop_extra(node: *const Node) {
+    // SAFETY: by the caller.
+    unsafe { (*node.cast::<Extra>()).task.wake() };
+}
+
+/// As [`drop_inline`]; what a foreign waker does is its own business.
+///
+/// # Safety
+/// `node` is that of a live foreign node.
+unsafe fn drop_foreign(node: *const Node) {
+    // SAFETY: by the caller.
     let waker = unsafe { (*node.cast::<Foreign>()).waker.take() };
     if let Some(waker) = waker {
         waker.wake(); // foreign code: it may free the node
     }
 }
-
-/// The promise's callbacks were thrown away: the await goes on for ever, or is given up.
-///
-/// # Safety
-/// None: nothing is done.
-unsafe fn not_woken(_: *const Node) {}
 
 impl WaitNode {
     /// The root of the promise, if it will still wake the task.
@@ -100,34 +121,43 @@ impl WaitNode {
     }
 }
 
+/// Who polls.
+enum Waiter<'a> {
+    Task(Current<'a>),
+    Foreign(Waker),
+}
+
 /// A handle with an await in progress.
 pub(crate) struct Waiting<T> {
     wait: NonNull<WaitNode>,
-    value: PhantomData<T>,
+    /// Invariant, as the handle's.
+    value: PhantomData<Cell<T>>,
 }
 
 impl<T> Waiting<T> {
     /// Waits for `handle`'s root on behalf of whoever polls.
     #[inline]
-    fn register(handle: Handle<T>, current: Option<Current<'_>>, waker: &Waker) -> Waiting<T> {
+    fn register(handle: Handle<T>, waiter: Waiter<'_>) -> Waiting<T> {
         let root = handle.root();
         let cell = handle.into_raw();
-        let wait = match current.map(|task| (task, task.claim_wait_slot())) {
-            Some((_, Some(slot))) => {
-                // SAFETY: the slot is free, and in the task that the claim keeps alive.
-                unsafe { slot.write(WaitNode { node: Node::new(&INLINE), cell }) };
-                slot
-            }
-            Some((task, None)) => {
-                let base = WaitNode { node: Node::new(&EXTRA), cell };
-                let extra = memory::boxed(Extra { base, in_task: Links::new(), task: task.to_ref() });
-                // SAFETY: the node stays where it is until it is unlinked.
-                unsafe { task.extra_waits().push_back(&raw const (*extra.as_ptr()).in_task) };
-                extra.cast()
-            }
-            None => {
+        let wait = match waiter {
+            Waiter::Task(task) => match task.claim_wait_slot() {
+                Some(slot) => {
+                    // SAFETY: the slot is free, and in the task that the claim keeps alive.
+                    unsafe { slot.write(WaitNode { node: Node::new(&INLINE), cell }) };
+                    slot
+                }
+                None => {
+                    let base = WaitNode { node: Node::new(&EXTRA), cell };
+                    let extra = memory::boxed(Extra { base, in_task: Links::new(), task: task.to_ref() });
+                    // SAFETY: the node stays where it is until it is unlinked.
+                    unsafe { task.extra_waits().push_back(&raw const (*extra.as_ptr()).in_task) };
+                    extra.cast()
+                }
+            },
+            Waiter::Foreign(waker) => {
                 let base = WaitNode { node: Node::new(&FOREIGN), cell };
-                memory::boxed(Foreign { base, waker: Cell::new(Some(waker.clone())) }).cast()
+                memory::boxed(Foreign { base, waker: Cell::new(Some(waker)) }).cast()
             }
         };
         // SAFETY: the node stays where it is until it is unlinked.
@@ -150,6 +180,10 @@ impl<T> Waiting<T> {
         // SAFETY: the node owns the ref and the share; the loan does not drop them.
         let handle = ManuallyDrop::new(unsafe { Handle::<T>::adopt(self.node().cell) });
         f(&handle)
+    }
+
+    pub(crate) fn is_takeable(&self) -> bool {
+        self.with_handle(|handle| handle.takeable_root().is_some())
     }
 
     pub(crate) fn peek(&self) -> Option<Result<&T, &Error>> {
@@ -278,21 +312,23 @@ impl<T> Promise<T> {
         {
             deliver_cancel(root, &task);
         }
+        if let Repr::Waiting(waiting) = &self.repr
+            && waiting.is_for(current.as_ref(), waker)
+            && !waiting.is_takeable()
+        {
+            return false;
+        }
+        // Cloning a waker is foreign code, so it comes before the last look.
+        let waiter = current.map_or_else(|| Waiter::Foreign(waker.clone()), Waiter::Task);
         let handle = match std::mem::replace(&mut self.repr, Repr::Taken) {
             Repr::Cell(handle) if handle.takeable_root().is_none() => handle,
-            Repr::Waiting(waiting) if waiting.with_handle(|handle| handle.takeable_root().is_none()) => {
-                if waiting.is_for(current.as_ref(), waker) {
-                    self.repr = Repr::Waiting(waiting);
-                    return false;
-                }
-                waiting.into_handle()
-            }
+            Repr::Waiting(waiting) if !waiting.is_takeable() => waiting.into_handle(),
             takeable => {
                 self.repr = takeable;
                 return true;
             }
         };
-        self.repr = Repr::Waiting(Waiting::register(handle, current, waker));
+        self.repr = Repr::Waiting(Waiting::register(handle, waiter));
         false
     }
 }

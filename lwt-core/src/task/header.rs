@@ -33,7 +33,7 @@ use std::task::Waker;
 
 use crate::Error;
 use crate::inbox::Inbox;
-use crate::list::{Links, List};
+use crate::links::{Links, List};
 use crate::promise::cell::{Raw, Ref};
 use crate::promise::wait::WaitNode;
 use crate::storage::Storage;
@@ -145,6 +145,10 @@ impl TaskRef {
         // SAFETY: the ref of the claim.
         let task = unsafe { TaskRef::adopt(task_of_slot(slot.as_ptr())) };
         task.task().clear(SLOT_USED);
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.task().has(DONE)
     }
 
     /// Polls the task, whose turn it is.

@@ -5,7 +5,7 @@ use std::mem::{ManuallyDrop, offset_of};
 use std::ptr;
 
 use crate::Error;
-use crate::list::{Links, List};
+use crate::links::List;
 
 use super::header::{Task, TaskRef};
 use super::run;
@@ -95,16 +95,20 @@ pub(crate) fn is_idle() -> bool {
     TASKS.with(|tasks| tasks.live.is_empty()) && len() == 0
 }
 
-/// Drops the futures of all live tasks, whose promises are rejected as abandoned.
+/// Drops the futures of all tasks that are live now, whose promises are rejected as abandoned. What their ends begin anew
+/// is left.
 pub(crate) fn end_all() {
-    let first = || {
-        let links: *const Links = TASKS.with(|tasks| tasks.live.front())?;
+    let ending = List::new();
+    TASKS.with(|tasks| ending.append(&tasks.live));
+    while let Some(links) = ending.pop_front() {
         let task = links.wrapping_byte_sub(offset_of!(Task, live)).cast::<Task>();
         // SAFETY: a live task has a ref of its own.
-        Some(unsafe { TaskRef::new(task) })
-    };
-    while let Some(task) = first() {
-        run::end(&task, Error::abandoned());
+        run::end(&unsafe { TaskRef::new(task) }, Error::abandoned());
     }
-    while pop().is_some() {}
+    // Those that are done now need no turn any more.
+    for _ in 0..len() {
+        if let Some(task) = pop().filter(|task| !task.is_done()) {
+            push(task);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicPtr;
 use std::task::{Context, Poll};
 
 use crate::inbox;
-use crate::list::{Links, List};
+use crate::links::{Links, List};
 use crate::origin::Origin;
 use crate::promise::Promise;
 use crate::promise::cancel::Visitor;
@@ -19,6 +19,7 @@ use crate::promise::cascade::{self, When, guarded};
 use crate::promise::cell::{Body, Header, Raw, Route, VISITED, VTable, detach_nothing, reject};
 use crate::promise::handle::{Handle, Owner, dealloc_as, enlist, expire};
 use crate::promise::resolver::fresh;
+use crate::promise::teardown;
 use crate::storage::Storage;
 use crate::{Error, memory};
 
@@ -153,10 +154,12 @@ unsafe fn retire(task: *const Task) {
     // SAFETY: by the caller.
     let this = unsafe { &*task };
     this.set(DONE);
-    // SAFETY: the future is there, and `DONE` keeps everybody else from it.
-    guarded(|| unsafe { (this.vtable.drop_future)(task) });
-    guarded(|| drop(this.storage.take()));
-    this.live.unlink();
+    this.live.unlink(); // first, so that who ends all tasks does not find it again
+    guarded(|| {
+        let _installed = this.storage.take().install();
+        // SAFETY: the future is there, and `DONE` keeps everybody else from it.
+        unsafe { (this.vtable.drop_future)(task) };
+    });
     waker::retire(&this.remote);
 }
 
@@ -186,21 +189,17 @@ unsafe fn visit<T, E, F>(cell: Raw, visitor: &mut dyn Visitor) {
 }
 
 /// [`VTable::abort`].
-unsafe fn abort<T, E, F>(cell: Raw, error: Error) -> bool {
+unsafe fn abort<T, E, F>(cell: Raw, error: Error) {
     let task = task_of::<T, E, F>(cell);
     // SAFETY: the cell is a `TaskCell<T, E, F>`, alive.
     let this = unsafe { &*task };
-    if this.has(DONE) {
-        return false;
-    }
     if this.has(RUNNING) {
         this.set(ABORT);
-    } else {
+    } else if !this.has(DONE) {
         let _alive = cell.retain();
         // SAFETY: alive, not running, not done.
         unsafe { complete::<T>(task, Err(error)) };
     }
-    true
 }
 
 fn task_of<T, E, F>(cell: Raw) -> *const Task {
@@ -215,11 +214,7 @@ unsafe fn finish<T>(task: *const Task, error: Error) {
 
 /// Drops the future of a live task and rejects its promise.
 pub(super) fn end(task: &TaskRef, error: Error) {
-    let this = task.task();
-    if !this.has(DONE) {
-        // SAFETY: alive, not done; the end of a thread runs in no task.
-        unsafe { (this.cell.vtable.abort)(this.cell, error) };
-    }
+    teardown::abort(task.task().cell, error);
 }
 
 /// Makes a task of `future` and polls it for the first time.
@@ -236,6 +231,7 @@ where
             expire: expire::<T>,
             visit: visit::<T, E, F>,
             detach: detach_nothing,
+            runs: true,
             abort: abort::<T, E, F>,
         }
     };

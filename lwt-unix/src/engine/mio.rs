@@ -20,6 +20,11 @@ use super::{Engine, Event, Readiness, Token, Wait, Waker};
 
 const WAKER: MioToken = MioToken(usize::MAX);
 const ALARM: MioToken = MioToken(usize::MAX - 1);
+/// What is reported of a descriptor: everything that the poller knows of.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// How many events one poll takes at most; what remains comes with the next.
 const BATCH: usize = 1024;
 
@@ -89,6 +94,9 @@ fn readiness(event: &MioEvent) -> Readiness {
     if write_closed {
         set = set.with(Readiness::WRITE_CLOSED);
     }
+    if event.is_priority() {
+        set = set.with(Readiness::URGENT);
+    }
     if read_closed || event.is_readable() || event.is_priority() {
         set = set.with(Readiness::READ);
     }
@@ -108,8 +116,7 @@ impl Engine for MioEngine {
     }
 
     fn register(&mut self, fd: RawFd, token: Token) -> io::Result<()> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut SourceFd(&fd), MioToken(token.number()), both)
+        self.poll.registry().register(&mut SourceFd(&fd), MioToken(token.number()), INTEREST)
     }
 
     fn deregister(&mut self, fd: RawFd, _token: Token) -> io::Result<()> {

@@ -75,6 +75,8 @@ impl Readiness {
     pub const READ_CLOSED: Readiness = Readiness(4);
     /// The other side reads no more, or there is an error: a write will see it.
     pub const WRITE_CLOSED: Readiness = Readiness(8);
+    /// There is urgent data: a read stops at its mark, however much there is behind it.
+    pub const URGENT: Readiness = Readiness(16);
 
     /// Whether all of `other` is in this set.
     pub const fn contains(self, other: Readiness) -> bool {
@@ -101,6 +103,7 @@ impl fmt::Debug for Readiness {
             (Readiness::WRITE, "write"),
             (Readiness::READ_CLOSED, "read-closed"),
             (Readiness::WRITE_CLOSED, "write-closed"),
+            (Readiness::URGENT, "urgent"),
         ];
         f.debug_set()
             .entries(names.iter().filter(|(set, _)| self.contains(*set)).map(|(_, name)| name))

@@ -6,8 +6,9 @@
 //!    whoever meets `EAGAIN` or a short count takes it back ([`Registration::clear`], [`Registration::drained`]). The
 //!    engine reports edges, so nothing may be taken back on suspicion: no second report would come.
 //! 3. "Closed for good" is remembered beside the readiness, so that a short count does not hide the end of file that
-//!    follows it. An `EAGAIN` takes it back as well: what was reported was not an end (a queued error on a datagram
-//!    socket, say), and the engine says it again with every later report.
+//!    follows it; and so is "urgent", because a read stops at the mark of urgent data, with more behind it. An `EAGAIN`
+//!    takes them back as well: what was reported was not an end (a queued error on a datagram socket, say), or the mark
+//!    is passed; and the engine says it again with every later report.
 //! 4. A wait is one promise, resolved when the readiness comes up. All who wait in a direction are woken, first come
 //!    first; who finds nothing left waits again. A wait that was cancelled, or that nobody holds any more, is swept out
 //!    by the next one in its direction: no more than one stays behind, and the usual wait pays for no bookkeeping.
@@ -41,9 +42,10 @@ impl Direction {
         }
     }
 
-    fn closed(self) -> Readiness {
+    /// What takes its meaning from a short count.
+    fn doubts(self) -> Readiness {
         match self {
-            Direction::Read => Readiness::READ_CLOSED,
+            Direction::Read => Readiness::READ_CLOSED.with(Readiness::URGENT),
             Direction::Write => Readiness::WRITE_CLOSED,
         }
     }
@@ -96,14 +98,16 @@ impl Registration {
 
     /// A system call has said `EAGAIN`: from now on a wait waits.
     pub(crate) fn clear(&self, direction: Direction) {
-        self.0.known.set(self.0.known.get().without(direction.ready()).without(direction.closed()));
+        self.0.known.set(self.0.known.get().without(direction.ready()).without(direction.doubts()));
     }
 
     /// A system call has done less than it was asked for, so the next would say `EAGAIN`: from now on a wait waits,
-    /// unless the engine has said that this direction is closed or in error, which the next call is to see.
+    /// unless the engine has said that this direction is closed or in error, which the next call is to see, or that
+    /// there is urgent data, at which the call may have stopped.
     pub(crate) fn drained(&self, direction: Direction) {
-        if !self.0.known.get().contains(direction.closed()) {
-            self.0.known.set(self.0.known.get().without(direction.ready()));
+        let known = self.0.known.get();
+        if known.without(direction.doubts()) == known {
+            self.0.known.set(known.without(direction.ready()));
         }
     }
 
@@ -228,7 +232,12 @@ impl Source {
         *self.closed.borrow_mut() = Some(error.clone());
         self.leave();
         for direction in [Direction::Read, Direction::Write] {
-            self.end_waits(direction, |waiter| waiter.wakeup_err(error.clone()));
+            self.end_waits(direction, |waiter| {
+                // An error for somebody who has gone would be reported as one that nobody looks at.
+                if waiter.is_wanted() {
+                    waiter.wakeup_err(error.clone());
+                }
+            });
         }
     }
 

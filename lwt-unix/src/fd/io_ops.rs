@@ -3,14 +3,13 @@
 //! [`Fd::drive`] is the one loop behind all of it; read it first. The rules stand at the head of [`fd`](super).
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use lwt_core::Error;
 
 use super::{During, Failure, Fd, Kind, breathe, spent};
 use crate::engine::registration::Direction;
-use crate::sys;
+use crate::sys::{self, Room};
 
 impl Fd {
     /// Makes the call, now and whenever the descriptor has become ready, until it is done.
@@ -58,16 +57,17 @@ impl Fd {
 
     /// The read call that suits the kind of the descriptor; a short count is noted where it proves something.
     #[inline]
-    pub(super) fn read_once(&self, fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    pub(super) fn read_once<'a>(&self, fd: BorrowedFd<'_>, room: impl Into<Room<'a>>) -> io::Result<usize> {
+        let room = room.into();
         let (n, proves) = match self.kind() {
-            Kind::Tcp => (sys::socket::recv(fd, buf, 0)?, true),
+            Kind::Tcp => (sys::socket::recv(fd, &room, 0)?, true),
             Kind::UnixStream => {
-                let (n, ancillary) = sys::socket::recv_noting_ancillary(fd, buf)?;
+                let (n, ancillary) = sys::socket::recv_noting_ancillary(fd, &room)?;
                 (n, !ancillary)
             }
-            Kind::Socket | Kind::Other => (sys::read(fd, buf)?, false),
+            Kind::Socket | Kind::Other => (sys::read(fd, &room)?, false),
         };
-        if proves && n != 0 && n < buf.len() {
+        if proves && n != 0 && n < room.len() {
             self.drained(Direction::Read);
         }
         Ok(n)
@@ -128,7 +128,7 @@ impl Fd {
     /// The system's, such as `ConnectionReset`; `EBADF` when the descriptor is closed before or meanwhile; the error of an
     /// abort; `Canceled`.
     pub async fn read(&self, buf: &mut [u8]) -> Result<usize, Error> {
-        let done = self.drive(Direction::Read, |fd| self.read_once(fd, sys::as_uninit(buf))).await;
+        let done = self.drive(Direction::Read, |fd| self.read_once(fd, &mut *buf)).await;
         done.map_err(|failure| failure.into_error("read"))
     }
 
@@ -223,7 +223,7 @@ impl Fd {
     /// # Errors
     /// As [`read`](Fd::read).
     pub fn try_read(&self, buf: &mut [u8]) -> Result<Option<usize>, Error> {
-        self.attempt(Direction::Read, |fd| self.read_once(fd, sys::as_uninit(buf)))
+        self.attempt(Direction::Read, |fd| self.read_once(fd, &mut *buf))
             .map_err(|failure| failure.into_error("read"))
     }
 

@@ -14,7 +14,8 @@
 //!    When it is made the kernel reports what is ready already, so nothing can be missed in between.
 //! 3. *Short counts.* Where a short count proves that nothing is left (TCP, and a Unix stream that brought no ancillary
 //!    data), the cached readiness is dropped, so that the next turn of a conversation need not ask again; the registration
-//!    keeps it when the last event told of a hang-up or an error, because no other event would follow. Everywhere else
+//!    keeps it when an event told of a hang-up, an error or urgent data (reads stop at its mark), because no other event
+//!    would follow. Everywhere else
 //!    (pipes in packet mode, terminals by lines, datagrams) a short count proves nothing and only `EAGAIN` counts.
 //! 4. *Cancelling loses nothing.* Nothing has been transferred while an operation waits; a cancel reaches the wait, and the
 //!    operation returns that error without having made its call. What the `_exact` and `_all` forms have moved before the
@@ -256,7 +257,12 @@ impl Fd {
 
     fn wait_for(&self, direction: Direction, events: libc::c_short) -> Promise<()> {
         match self.with("poll", |fd| sys::poll_now(fd, events)) {
-            Ok(true) => Promise::ready(()),
+            // A loop of waits and calls of one's own must let others run, too.
+            Ok(true) if exhausted() => lwt_core::pause(),
+            Ok(true) => {
+                spent();
+                Promise::ready(())
+            }
             Ok(false) => {
                 self.clear(direction);
                 self.wait(direction)

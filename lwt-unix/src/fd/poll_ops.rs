@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 
 use super::{Failure, Fd, exhausted};
 use crate::engine::registration::Direction;
-use crate::sys;
 
 impl Fd {
     /// One round of [`drive`](Fd::drive) per poll.
@@ -62,7 +61,7 @@ impl Fd {
     /// # Errors
     /// As [`read`](Fd::read), with the system's own [`io::Error`] where there is one.
     pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_drive(cx, Direction::Read, |fd| self.read_once(fd, sys::as_uninit(buf)))
+        self.poll_drive(cx, Direction::Read, |fd| self.read_once(fd, &mut *buf))
     }
 
     /// [`poll_read`](Fd::poll_read) into memory that need not be initialised: of `buf` the first `n` bytes are, when it is
@@ -75,7 +74,7 @@ impl Fd {
         cx: &mut Context<'_>,
         buf: &mut [MaybeUninit<u8>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_drive(cx, Direction::Read, |fd| self.read_once(fd, buf))
+        self.poll_drive(cx, Direction::Read, |fd| self.read_once(fd, &mut *buf))
     }
 
     /// [`write`](Fd::write) as a poll.

@@ -24,6 +24,7 @@ use slab::Slab;
 
 use super::pool::Pool;
 use super::queue::{Body, Fate, Ticket};
+use crate::main_loop::hooks::guarded;
 use crate::main_loop::runtime::Runtime;
 use crate::spin::{Spin, spin};
 
@@ -80,8 +81,9 @@ impl Desk {
     }
 
     /// The loop has nothing to do, and would block now. Waits a moment for the outcome of a job, if that was worth it
-    /// of late, but no longer than until `deadline`; says whether there is something to do now.
-    pub(crate) fn spin(&self, deadline: Option<Instant>) -> bool {
+    /// of late, but no longer than until `deadline`; says whether there is something to do now. That is for `changed`
+    /// to tell, too: what other threads send may be anything.
+    pub(crate) fn spin(&self, deadline: Option<Instant>, changed: impl Fn() -> bool) -> bool {
         if self.rows.borrow().is_empty() {
             return false;
         }
@@ -94,7 +96,7 @@ impl Desk {
             let found = spin(length, || {
                 // Only takes in what other threads have sent.
                 scheduler::run_ready(0);
-                self.answers.get() != before || scheduler::has_ready() || scheduler::has_paused()
+                self.answers.get() != before || scheduler::has_ready() || scheduler::has_paused() || changed()
             });
             self.spin.borrow_mut().ended(found);
             if found {
@@ -119,10 +121,12 @@ impl Desk {
         let rows = self.rows.take();
         for (_, row) in &rows {
             if let Some(ticket) = row.ticket {
-                drop(row.pool.withdraw(ticket));
+                discard(row.pool.withdraw(ticket));
             }
         }
-        drop(overflow);
+        for (_, waiting) in overflow {
+            discard(Some(waiting.body));
+        }
         drop(rows);
     }
 
@@ -166,7 +170,7 @@ impl Desk {
             Some(ticket) => row.pool.withdraw(ticket),
             None => self.overflow.borrow_mut().remove(&(row.pool.id(), serial)).map(|waiting| waiting.body),
         };
-        drop(body);
+        discard(body);
         drop(row);
     }
 
@@ -188,6 +192,11 @@ impl Desk {
             }
         }
     }
+}
+
+/// Drops a job that was taken back, and with it whatever its user put into it.
+fn discard(body: Option<Body>) {
+    guarded(|| drop(body));
 }
 
 /// Runs `f` on a thread of `pool`; its promise belongs to this thread's loop.

@@ -28,6 +28,7 @@ use super::desk;
 use super::queue::{Body, Fate, Queue, Ticket};
 use super::watch;
 use super::worker::{self, Worker};
+use crate::main_loop::hooks::guarded;
 use crate::spin::Spin;
 
 /// What a pool may use.
@@ -254,11 +255,14 @@ impl Shared {
                 self.work.notify_one();
             }
             Help::New => {
-                let (state, started) = worker::start(self, state);
-                if let Err(error) = started
-                    && state.workers.is_empty()
-                {
+                let (mut state, started) = worker::start(self, state);
+                let Err(error) = started else { return };
+                if state.workers.is_empty() {
                     self.fail_all(state, &error.into());
+                } else if state.help() == Help::Parked {
+                    // It parked while this one was expected to come.
+                    drop(state);
+                    self.work.notify_one();
                 }
             }
             Help::Watch => drop(watch::call(self, state)),
@@ -281,7 +285,8 @@ impl Shared {
         let told = state.room();
         drop(state);
         for job in jobs {
-            job(Fate::Fail(error.clone()));
+            // What the job holds is dropped with it, and the others are to hear of the error all the same.
+            guarded(|| job(Fate::Fail(error.clone())));
         }
         self.tell(told);
     }

@@ -185,22 +185,25 @@ mod tests {
     use std::sync::mpsc;
 
     use super::Name;
+    use crate::entry::guarded;
 
     #[test]
     fn a_thread_that_waits_is_asleep_and_one_that_computes_is_not() {
-        let me = Name::of_this_thread().expect("a name");
-        assert_eq!(me.is_asleep(), Some(false));
-        let (told, name) = mpsc::channel();
-        let (go, wait) = mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            let _ = told.send(Name::of_this_thread());
-            let _ = wait.recv();
+        guarded("a_thread_that_waits_is_asleep", || {
+            let me = Name::of_this_thread().expect("a name");
+            assert_eq!(me.is_asleep(), Some(false));
+            let (told, name) = mpsc::channel();
+            let (go, wait) = mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || {
+                let _ = told.send(Name::of_this_thread());
+                let _ = wait.recv();
+            });
+            let name = name.recv().expect("it comes up").expect("a name");
+            while name.is_asleep() != Some(true) {
+                std::thread::yield_now();
+            }
+            drop(go);
+            thread.join().expect("it ends");
         });
-        let name = name.recv().expect("it comes up").expect("a name");
-        while name.is_asleep() != Some(true) {
-            std::thread::yield_now();
-        }
-        drop(go);
-        thread.join().expect("it ends");
     }
 }

@@ -96,7 +96,10 @@ fn work(shared: &Arc<Shared>, key: usize, steps: &AtomicU64) {
             shared.tell(told);
             steps.fetch_add(1, Ordering::Relaxed);
             // The body catches the job's own panics; what may still come is one out of a drop.
-            let _ = catch_unwind(AssertUnwindSafe(|| body(Fate::Run)));
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body(Fate::Run))) {
+                // Its drop could be the next.
+                std::mem::forget(payload);
+            }
             steps.fetch_add(1, Ordering::Relaxed);
             state = shared.lock();
             may_spin = true;
@@ -121,7 +124,7 @@ fn work(shared: &Arc<Shared>, key: usize, steps: &AtomicU64) {
         }
         let called;
         (state, called) = park(shared, state);
-        if !called && state.queue.is_empty() {
+        if !called && (state.queue.is_empty() || state.up() > state.goal()) {
             break;
         }
     }

@@ -109,11 +109,11 @@ impl IterHooks {
         for call in calls {
             let f = call.borrow_mut().take();
             if let Some(mut f) = f {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(&mut f)) {
-                    report(Error::from_panic(payload));
-                }
+                guarded(&mut f);
                 if self.has(&call) {
                     *call.borrow_mut() = Some(f);
+                } else {
+                    guarded(|| drop(f));
                 }
             }
         }
@@ -136,6 +136,13 @@ impl IterHook {
 fn discard(call: &Call) {
     let f = call.borrow_mut().take();
     drop(f);
+}
+
+/// Runs user code; its panic goes to the hook for unhandled rejections.
+pub(crate) fn guarded(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        report(Error::from_panic(payload));
+    }
 }
 
 /// Hands an error that nobody waits for to the hook for unhandled rejections.

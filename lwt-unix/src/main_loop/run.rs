@@ -138,7 +138,8 @@ pub fn loop_stats() -> LoopStats {
 /// Makes this thread's main loop fit to go on in the child after a `fork` (`Lwt_unix.fork` does it by itself).
 ///
 /// The kernel's part of the engine is shared with the parent, so that each would take the other's events; this makes
-/// the child its own, with the same descriptors registered. Job threads do not come over a fork: a process that has
+/// the child its own, with the same descriptors registered. A child that does without it must not [`run`]; it may close
+/// descriptors, and end, without harm to its parent. Job threads do not come over a fork: a process that has
 /// used them must not go on in the child without an exec.
 ///
 /// # Errors
@@ -160,7 +161,7 @@ fn turn<T: 'static>(runtime: &Runtime, pace: &mut Pace, promise: &Promise<T>) ->
             busy(runtime, pace, runtime.now())?;
         }
     } else {
-        idle(runtime, pace)?;
+        idle(runtime, pace, promise)?;
     }
     scheduler::wakeup_paused();
     hooks::leave();
@@ -179,7 +180,7 @@ fn busy(runtime: &Runtime, pace: &mut Pace, now: Instant) -> io::Result<()> {
 
 /// There is no work: waits for some. A timer that is due is work, so a loop of short sleeps polls no more often than
 /// one of pauses.
-fn idle(runtime: &Runtime, pace: &mut Pace) -> io::Result<()> {
+fn idle<T: 'static>(runtime: &Runtime, pace: &mut Pace, promise: &Promise<T>) -> io::Result<()> {
     let deadline = runtime.timers.next();
     if let Some(deadline) = deadline {
         let now = runtime.now();
@@ -187,7 +188,7 @@ fn idle(runtime: &Runtime, pace: &mut Pace) -> io::Result<()> {
             return busy(runtime, pace, now);
         }
     }
-    if runtime.jobs.spin(deadline) {
+    if runtime.jobs.spin(deadline, || !promise.is_pending() || runtime.timers.next() != deadline) {
         return busy(runtime, pace, runtime.now());
     }
     runtime.block(deadline.map_or(Wait::Forever, Wait::Until))?;

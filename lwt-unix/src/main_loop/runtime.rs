@@ -5,10 +5,14 @@
 //! 2. It ends with its thread. What the core still holds is dropped first, then timers, jobs and registrations;
 //!    whoever still waits for one of them is rejected. A thread that is ending gets no new one.
 //! 3. No cell of it is borrowed while a promise is resolved or dropped.
+//! 4. In a forked child it does nothing to the engine, whose kernel part is the parent's too, before
+//!    [`Runtime::after_fork`]. It is not ended in a child that ends without it, nor when `run` is on the stack: there
+//!    the process is ending (`exit`), and what the loop holds is in use.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
+use std::process;
 use std::rc::Rc;
 
 use lwt_core::{Error, scheduler};
@@ -27,6 +31,8 @@ pub(crate) struct Runtime {
     pub(crate) jobs: Desk,
     /// Whether `run` is on the stack.
     pub(crate) running: Cell<bool>,
+    /// The process that the engine was made in.
+    process: Cell<u32>,
     /// The memory for the next batch of events.
     batch: Cell<Vec<Event>>,
 }
@@ -41,7 +47,11 @@ thread_local! {
 impl Drop for Home {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            runtime.end();
+            if runtime.running.get() || runtime.is_forked() {
+                std::mem::forget(runtime);
+            } else {
+                runtime.end();
+            }
         }
     }
 }
@@ -93,6 +103,7 @@ impl Runtime {
             sources: RefCell::default(),
             jobs: Desk::new(scheduler::handle()),
             running: Cell::new(false),
+            process: Cell::new(process::id()),
             batch: Cell::default(),
         });
         *home.0.borrow_mut() = Some(Rc::clone(&runtime));
@@ -124,7 +135,7 @@ impl Runtime {
     /// Takes a registration out of table and engine.
     pub(crate) fn deregister(&self, fd: RawFd, token: Token) {
         let source = self.sources.borrow_mut().remove(token);
-        if source.is_some() {
+        if source.is_some() && !self.is_forked() {
             // It fails if the descriptor was closed before; then the system has forgotten it by itself.
             let _ = self.engine.borrow_mut().deregister(fd, token);
         }
@@ -180,13 +191,19 @@ impl Runtime {
     /// Those of the engine.
     pub(crate) fn after_fork(&self) -> io::Result<()> {
         self.engine.borrow_mut().after_fork()?;
+        self.process.set(process::id());
+        scheduler::set_kick(Some(self.engine.borrow().waker()));
         let sources = self.sources.borrow().all();
         for source in sources {
             let (fd, token) = source.place();
             self.engine.borrow_mut().register(fd, token)?;
         }
-        scheduler::set_kick(Some(self.engine.borrow().waker()));
         Ok(())
+    }
+
+    /// Whether this is the child of a fork, before [`Runtime::after_fork`].
+    fn is_forked(&self) -> bool {
+        self.process.get() != process::id()
     }
 
     /// The end: see rule 2.

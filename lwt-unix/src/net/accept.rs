@@ -122,6 +122,7 @@ fn died_in_the_queue(error: &io::Error) -> bool {
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "nothing is accepted before `next` is called"]
 pub struct Incoming<'a, L> {
     listener: &'a L,
     shortage: Option<Shortage>,

@@ -51,7 +51,9 @@ pub(super) async fn connect_unix(
     let mut pause = Duration::from_millis(1);
     loop {
         match fd.with_on("connect", shown, |fd| socket::connect(fd, &to.encode()?)) {
-            Ok(_) => return Ok(fd),
+            Ok(true) => return Ok(fd),
+            // Interrupted; here nothing goes on in the background.
+            Ok(false) => {}
             Err(error) if error.io_kind() == Some(io::ErrorKind::WouldBlock) => {
                 crate::sleep(pause).await?;
                 pause = (pause * 2).min(LONGEST);

@@ -31,7 +31,7 @@ pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};
 
 /// How `shutdown` numbers the directions.
-pub(crate) fn how(how: Shutdown) -> libc::c_int {
+fn how(how: Shutdown) -> libc::c_int {
     match how {
         Shutdown::Read => libc::SHUT_RD,
         Shutdown::Write => libc::SHUT_WR,

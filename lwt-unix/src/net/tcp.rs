@@ -11,7 +11,7 @@ use super::accept::{self, Incoming, Listener};
 use super::{ListenOptions, Shutdown, connect, how, opt};
 use crate::engine::registration::Direction;
 use crate::fd::{During, Fd, Kind};
-use crate::sys;
+use crate::sys::Room;
 use crate::sys::addr::{Address, RawAddr};
 use crate::sys::socket;
 
@@ -141,7 +141,7 @@ impl TcpStream {
     /// # Errors
     /// As [`Fd::read`].
     pub async fn peek(&self, buf: &mut [u8]) -> Result<usize, Error> {
-        let op = |fd: BorrowedFd<'_>| socket::recv(fd, sys::as_uninit(buf), libc::MSG_PEEK);
+        let op = |fd: BorrowedFd<'_>| socket::recv(fd, &Room::from(&mut *buf), libc::MSG_PEEK);
         self.fd.drive(Direction::Read, op).await.map_err(|failure| failure.into_error("recv"))
     }
 

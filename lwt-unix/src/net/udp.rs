@@ -7,7 +7,7 @@ use lwt_core::Error;
 
 use crate::engine::registration::Direction;
 use crate::fd::{During, Fd, Kind};
-use crate::sys;
+use crate::sys::Room;
 use crate::sys::addr::Address;
 use crate::sys::socket;
 
@@ -106,7 +106,7 @@ impl UdpSocket {
 
     async fn receive(&self, buf: &mut [u8], flags: libc::c_int) -> Result<(usize, SocketAddr), Error> {
         let op = |fd: BorrowedFd<'_>| {
-            let (n, source) = socket::recv_from(fd, sys::as_uninit(buf), flags)?;
+            let (n, source) = socket::recv_from(fd, &Room::from(&mut *buf), flags)?;
             Ok((n, SocketAddr::decode(&source)?))
         };
         self.fd.drive(Direction::Read, op).await.map_err(|failure| failure.into_error("recvfrom"))
@@ -127,7 +127,7 @@ impl UdpSocket {
     /// # Errors
     /// `ConnectionRefused` when an earlier datagram met nobody, and as [`recv_from`](UdpSocket::recv_from).
     pub async fn recv(&self, buf: &mut [u8]) -> Result<usize, Error> {
-        let op = |fd: BorrowedFd<'_>| socket::recv(fd, sys::as_uninit(buf), 0);
+        let op = |fd: BorrowedFd<'_>| socket::recv(fd, &Room::from(&mut *buf), 0);
         self.fd.drive(Direction::Read, op).await.map_err(|failure| failure.into_error("recv"))
     }
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use libc::{c_int, c_void, socklen_t};
 
 use super::addr::RawAddr;
-use super::{MAX_SLICES, count, once, retry};
+use super::{MAX_SLICES, Room, count, once, retry};
 
 /// Set on every socket when it is made (rule 4 of the seam).
 const FLAGS: c_int = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -95,10 +95,10 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddr> {
 
 /// `recv`.
 #[inline]
-pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>], flags: c_int) -> io::Result<usize> {
+pub(crate) fn recv(fd: BorrowedFd<'_>, room: &Room<'_>, flags: c_int) -> io::Result<usize> {
     retry("recv", || {
-        // SAFETY: pointer and length are those of one exclusive borrow.
-        unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags) }
+        // SAFETY: a room's start and length are those of one exclusive borrow.
+        unsafe { libc::recv(fd.as_raw_fd(), room.start.cast(), room.len, flags) }
     })
     .map(count)
 }
@@ -114,17 +114,13 @@ pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
 }
 
 /// `recvfrom`: the count and where it came from.
-pub(crate) fn recv_from(
-    fd: BorrowedFd<'_>,
-    buf: &mut [MaybeUninit<u8>],
-    flags: c_int,
-) -> io::Result<(usize, RawAddr)> {
+pub(crate) fn recv_from(fd: BorrowedFd<'_>, room: &Room<'_>, flags: c_int) -> io::Result<(usize, RawAddr)> {
     let mut source = RawAddr::empty();
     let received = retry("recvfrom", || {
         source = RawAddr::empty();
         let (address, len) = source.out();
-        // SAFETY: the buffer is one exclusive borrow; the other pointers go to one exclusively borrowed address.
-        unsafe { libc::recvfrom(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags, address, len) }
+        // SAFETY: the room is one exclusive borrow; the other pointers go to one exclusively borrowed address.
+        unsafe { libc::recvfrom(fd.as_raw_fd(), room.start.cast(), room.len, flags, address, len) }
     })?;
     Ok((count(received), source))
 }
@@ -168,12 +164,9 @@ pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> 
 
 /// [`recv_vectored`] into one buffer.
 #[inline]
-pub(crate) fn recv_noting_ancillary(
-    fd: BorrowedFd<'_>,
-    buf: &mut [MaybeUninit<u8>],
-) -> io::Result<(usize, bool)> {
-    let mut slice = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
-    // SAFETY: one vector, whose pointer and length are those of one exclusive borrow.
+pub(crate) fn recv_noting_ancillary(fd: BorrowedFd<'_>, room: &Room<'_>) -> io::Result<(usize, bool)> {
+    let mut slice = libc::iovec { iov_base: room.start.cast(), iov_len: room.len };
+    // SAFETY: one vector, whose start and length are a room's: those of one exclusive borrow.
     unsafe { receive(fd, &mut slice, 1) }
 }
 

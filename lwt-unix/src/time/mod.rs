@@ -18,7 +18,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use lwt_core::{Error, Promise, pause, pick};
+use lwt_core::{Error, Promise, pause, pick, task};
 
 use crate::main_loop::run::promise_of;
 use crate::main_loop::runtime::Runtime;
@@ -73,7 +73,16 @@ pub fn sleep(duration: Duration) -> Promise<()> {
 /// [`Timeout`]; otherwise as [`sleep`].
 #[track_caller]
 pub fn timeout<T: 'static>(duration: Duration) -> Promise<T> {
-    sleep(duration).bind(|()| Promise::fail(Timeout))
+    let (promise, resolver) = task();
+    let timer = sleep(duration);
+    // A `bind` would keep the timer for its callback when nobody waits any more, and then tell of an unseen rejection.
+    let stop = timer.canceller();
+    resolver.on_unwanted(move || stop.cancel());
+    timer.on_any(move |over| match over {
+        Ok(()) => resolver.wakeup_err(Timeout),
+        Err(error) => resolver.wakeup_err(error.clone()),
+    });
+    promise
 }
 
 /// Calls `f` and gives its outcome, or [`Timeout`] if that takes longer than `duration` (`Lwt_unix.with_timeout`).
@@ -160,6 +169,7 @@ where
 ///     Ok::<_, lwt_core::Error>(())
 /// }).unwrap();
 /// ```
+#[must_use = "it pauses only when the function it gives is called"]
 pub fn auto_pause(duration: Duration) -> impl Fn() -> Promise<()> {
     let last = Cell::new(clock());
     move || {

@@ -221,6 +221,7 @@ impl<V> Wheel<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::guarded;
 
     /// A generator of numbers, the same in every run.
     struct Random(u64);
@@ -242,110 +243,121 @@ mod tests {
 
     #[test]
     fn agrees_with_a_sorted_list() {
-        for seed in 1..=60_u64 {
-            let mut random = Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
-            let mut wheel = Wheel::new();
-            // (time, number, id), kept sorted by time and number
-            let mut model: Vec<(u64, u64, Id)> = Vec::new();
-            let mut now = 0_u64;
-            for number in 0..600_u64 {
-                match random.next() % 8 {
-                    0..=3 => {
-                        let time = match random.next() % 8 {
-                            0 => now.saturating_sub(random.any_size()),
-                            1 => u64::MAX - random.next() % 3,
-                            _ => now.saturating_add(random.any_size() >> (random.next() % 40)),
-                        };
-                        let id = wheel.insert(time, number);
-                        model.push((time, number, id));
-                        model.sort_unstable_by_key(|(time, number, _)| (*time, *number));
-                    }
-                    4 if !model.is_empty() => {
-                        let at = random.next() as usize % model.len();
-                        let (_, number, id) = model.remove(at);
-                        assert_eq!(wheel.remove(id), Some(number));
-                        assert_eq!(wheel.remove(id), None);
-                    }
-                    _ => {
-                        // Mostly as the loop does it: to the bound, or a little later.
-                        now = match (random.next() % 4, wheel.next()) {
-                            (0, _) => now.saturating_add(random.any_size() >> (random.next() % 50)),
-                            (1, Some(next)) => now.max(next).saturating_add(random.next() % 1000),
-                            (_, Some(next)) => now.max(next),
-                            (_, None) => now,
+        guarded("agrees_with_a_sorted_list", || {
+            for seed in 1..=60_u64 {
+                let mut random = Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
+                let mut wheel = Wheel::new();
+                // (time, number, id), kept sorted by time and number
+                let mut model: Vec<(u64, u64, Id)> = Vec::new();
+                let mut now = 0_u64;
+                for number in 0..600_u64 {
+                    match random.next() % 8 {
+                        0..=3 => {
+                            let time = match random.next() % 8 {
+                                0 => now.saturating_sub(random.any_size()),
+                                1 => u64::MAX - random.next() % 3,
+                                _ => now.saturating_add(random.any_size() >> (random.next() % 40)),
+                            };
+                            let id = wheel.insert(time, number);
+                            model.push((time, number, id));
+                            model.sort_unstable_by_key(|(time, number, _)| (*time, *number));
                         }
-                        .min(u64::MAX - 1);
-                        let split = model.partition_point(|(time, _, _)| *time <= now);
-                        let expected: Vec<u64> = model.drain(..split).map(|(_, number, _)| number).collect();
-                        let mut due = Vec::new();
-                        wheel.expire(now, &mut due);
-                        assert_eq!(due, expected, "seed {seed} at {now}");
+                        4 if !model.is_empty() => {
+                            let at = random.next() as usize % model.len();
+                            let (_, number, id) = model.remove(at);
+                            assert_eq!(wheel.remove(id), Some(number));
+                            assert_eq!(wheel.remove(id), None);
+                        }
+                        _ => {
+                            // Mostly as the loop does it: to the bound, or a little later.
+                            now = match (random.next() % 4, wheel.next()) {
+                                (0, _) => now.saturating_add(random.any_size() >> (random.next() % 50)),
+                                (1, Some(next)) => now.max(next).saturating_add(random.next() % 1000),
+                                (_, Some(next)) => now.max(next),
+                                (_, None) => now,
+                            }
+                            .min(u64::MAX - 1);
+                            let split = model.partition_point(|(time, _, _)| *time <= now);
+                            let expected: Vec<u64> =
+                                model.drain(..split).map(|(_, number, _)| number).collect();
+                            let mut due = Vec::new();
+                            wheel.expire(now, &mut due);
+                            assert_eq!(due, expected, "seed {seed} at {now}");
+                        }
+                    }
+                    assert_eq!(wheel.len(), model.len());
+                    let earliest = model.first().map(|(time, _, _)| *time).filter(|time| *time != u64::MAX);
+                    match (wheel.next(), earliest) {
+                        (Some(bound), Some(earliest)) => assert!(bound <= earliest),
+                        (bound, earliest) => assert_eq!(bound, earliest),
                     }
                 }
-                assert_eq!(wheel.len(), model.len());
-                let earliest = model.first().map(|(time, _, _)| *time).filter(|time| *time != u64::MAX);
-                match (wheel.next(), earliest) {
-                    (Some(bound), Some(earliest)) => assert!(bound <= earliest),
-                    (bound, earliest) => assert_eq!(bound, earliest),
-                }
+                assert_eq!(wheel.drain().len(), model.len());
+                assert_eq!((wheel.len(), wheel.next()), (0, None));
             }
-            assert_eq!(wheel.drain().len(), model.len());
-            assert_eq!((wheel.len(), wheel.next()), (0, None));
-        }
+        });
     }
 
     #[test]
     fn the_bound_is_exact_while_nothing_is_removed() {
-        let mut random = Random(7);
-        let mut wheel = Wheel::new();
-        let mut earliest = u64::MAX;
-        for _ in 0..1000 {
-            let time = random.any_size().min(u64::MAX - 1);
-            wheel.insert(time, ());
-            earliest = earliest.min(time);
-            assert_eq!(wheel.next(), Some(earliest));
-        }
+        guarded("the_bound_is_exact_while_nothing_is_removed", || {
+            let mut random = Random(7);
+            let mut wheel = Wheel::new();
+            let mut earliest = u64::MAX;
+            for _ in 0..1000 {
+                let time = random.any_size().min(u64::MAX - 1);
+                wheel.insert(time, ());
+                earliest = earliest.min(time);
+                assert_eq!(wheel.next(), Some(earliest));
+            }
+        });
     }
 
     #[test]
     fn a_removed_earliest_costs_one_wake_up_for_nothing() {
-        let mut wheel = Wheel::new();
-        let second = 1_000_000_000;
-        let early = wheel.insert(60 * second, 0);
-        for more in 1..1000 {
-            wheel.insert(60 * second + more, more);
-        }
-        wheel.remove(early);
-        let mut due = Vec::new();
-        let mut wakes = 0;
-        while due.is_empty() {
-            wakes += 1;
-            let now = wheel.next().expect("a thousand wait");
-            wheel.expire(now, &mut due);
-        }
-        assert_eq!((wakes, due[0]), (2, 1));
+        guarded("a_removed_earliest_costs_one_wake_up_for_nothing", || {
+            let mut wheel = Wheel::new();
+            let second = 1_000_000_000;
+            let early = wheel.insert(60 * second, 0);
+            for more in 1..1000 {
+                wheel.insert(60 * second + more, more);
+            }
+            wheel.remove(early);
+            let mut due = Vec::new();
+            let mut wakes = 0;
+            while due.is_empty() {
+                wakes += 1;
+                let now = wheel.next().expect("a thousand wait");
+                wheel.expire(now, &mut due);
+            }
+            assert_eq!((wakes, due[0]), (2, 1));
+        });
     }
 
     #[test]
     fn never_is_kept_and_never_comes() {
-        let mut wheel = Wheel::new();
-        let never = wheel.insert(u64::MAX, 'n');
-        assert_eq!(wheel.next(), None);
-        let mut due = Vec::new();
-        wheel.expire(u64::MAX - 1, &mut due);
-        assert_eq!(due, []);
-        assert_eq!(wheel.remove(never), Some('n'));
+        guarded("never_is_kept_and_never_comes", || {
+            let mut wheel = Wheel::new();
+            let never = wheel.insert(u64::MAX, 'n');
+            assert_eq!(wheel.next(), None);
+            let mut due = Vec::new();
+            wheel.expire(u64::MAX - 1, &mut due);
+            assert_eq!(due, []);
+            assert_eq!(wheel.remove(never), Some('n'));
+        });
     }
 
     #[test]
     fn a_stale_name_touches_nothing() {
-        let mut wheel = Wheel::new();
-        let first = wheel.insert(10, 'a');
-        let mut due = Vec::new();
-        wheel.expire(10, &mut due);
-        let second = wheel.insert(20, 'b');
-        assert_eq!(first.position, second.position);
-        assert_eq!(wheel.remove(first), None);
-        assert_eq!(wheel.remove(second), Some('b'));
+        guarded("a_stale_name_touches_nothing", || {
+            let mut wheel = Wheel::new();
+            let first = wheel.insert(10, 'a');
+            let mut due = Vec::new();
+            wheel.expire(10, &mut due);
+            let second = wheel.insert(20, 'b');
+            assert_eq!(first.position, second.position);
+            assert_eq!(wheel.remove(first), None);
+            assert_eq!(wheel.remove(second), Some('b'));
+        });
     }
 }

@@ -232,17 +232,19 @@ fn a_task_that_never_stops_does_not_starve_descriptors() {
 
 #[test]
 fn the_end_of_the_loop_rejects_those_who_wait() {
-    let outlives = std::thread::spawn(|| {
-        thread_local! {
-            static KEPT: RefCell<Option<(UnixStream, Registration, Promise<()>)>> = const { RefCell::new(None) };
-        }
-        // A thread-local that is older than the loop's ends after it, or before; both must be right.
-        KEPT.with(|_| ());
-        let (ours, registration, _theirs) = pair();
-        registration.clear(Direction::Read);
-        let wait = registration.wait(Direction::Read);
-        wait.on_any(|_| ());
-        KEPT.set(Some((ours, registration, wait)));
+    guarded("the_end_of_the_loop_rejects", || {
+        let outlives = std::thread::spawn(|| {
+            thread_local! {
+                static KEPT: RefCell<Option<(UnixStream, Registration, Promise<()>)>> = const { RefCell::new(None) };
+            }
+            // A thread-local that is older than the loop's ends after it, or before; both must be right.
+            KEPT.with(|_| ());
+            let (ours, registration, _theirs) = pair();
+            registration.clear(Direction::Read);
+            let wait = registration.wait(Direction::Read);
+            wait.on_any(|_| ());
+            KEPT.set(Some((ours, registration, wait)));
+        });
+        outlives.join().expect("it ends without a panic");
     });
-    outlives.join().expect("it ends without a panic");
 }

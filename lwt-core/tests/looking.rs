@@ -1,0 +1,101 @@
+//! A value that cannot be cloned, taken while a callback of the same promise is looking at it: the taker has to wait.
+
+mod common;
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use common::{Log, show, spin};
+use lwt_core::{Error, Promise, State, all, choose, iterate, nchoose_split, spawn, wait};
+
+/// Not `Clone`.
+#[derive(Debug)]
+struct Value(String);
+
+fn value() -> Value {
+    Value("value".to_owned())
+}
+
+/// Has `take` take a promise inside a callback that looks at its value, and afterwards looks again.
+fn taken_while_looked_at<R: 'static>(take: impl FnOnce(Promise<Value>) -> R + 'static) -> R {
+    let (promise, resolver) = wait::<Value>();
+    let slot = Rc::new(RefCell::new(None));
+    let taken = Rc::new(RefCell::new(None));
+    let log = Log::default();
+    promise.on_success({
+        let (slot, taken, log) = (Rc::clone(&slot), Rc::clone(&taken), log.clone());
+        move |value| {
+            let promise = slot.borrow_mut().take().expect("set below");
+            let result = take(promise);
+            *taken.borrow_mut() = Some(result);
+            log.add(&value.0);
+        }
+    });
+    *slot.borrow_mut() = Some(promise);
+    resolver.wakeup(value());
+    spin();
+    assert_eq!(log.take(), "value", "it was there as long as it was looked at");
+    taken.take().expect("the callback ran")
+}
+
+#[test]
+fn by_a_bind() {
+    assert_eq!(show(&taken_while_looked_at(|p| p.map(|v| v.0))), "ok \"value\"");
+}
+
+#[test]
+fn by_an_await() {
+    let task = taken_while_looked_at(|p| spawn(async { Ok::<_, Error>(p.await?.0) }));
+    assert_eq!(show(&task), "ok \"value\"");
+}
+
+#[test]
+fn by_combinators() {
+    assert_eq!(show(&taken_while_looked_at(|p| all([p]).map(|v| v.len()))), "ok 1");
+    assert_eq!(show(&taken_while_looked_at(|p| choose([p]).map(|v| v.0))), "ok \"value\"");
+    assert_eq!(show(&taken_while_looked_at(|p| p.protected().map(|v| v.0))), "ok \"value\"");
+    let pair = taken_while_looked_at(|p| lwt_core::join!(p, Promise::ready(1)));
+    assert!(matches!(pair.state(), State::Fulfilled((Value(_), 1))));
+    let split = taken_while_looked_at(|p| nchoose_split([p, Promise::ready(value())]));
+    assert!(
+        matches!(split.state(), State::Fulfilled((values, rest)) if values.len() == 1 && rest.len() == 1)
+    );
+}
+
+#[test]
+fn by_a_combinator_that_is_resolved_meanwhile() {
+    let (other, resolver) = wait::<Value>();
+    let both = taken_while_looked_at(move |p| {
+        let both = all([p, other]);
+        resolver.wakeup(value());
+        assert!(both.is_pending(), "the first value is still being looked at");
+        both.map(|v| v.len())
+    });
+    assert_eq!(show(&both), "ok 2");
+}
+
+#[test]
+fn by_a_loop() {
+    let done = taken_while_looked_at(|p| {
+        let mut first = Some(p);
+        iterate((), move |()| match first.take() {
+            Some(promise) => promise.map(|v| ControlFlow::Break(v.0)),
+            None => Promise::ready(ControlFlow::Continue(())),
+        })
+    });
+    assert_eq!(show(&done), "ok \"value\"");
+}
+
+#[test]
+fn by_a_callback_that_returns_it() {
+    let outer = taken_while_looked_at(|p| Promise::ready(()).bind(move |()| p).map(|v| v.0));
+    assert_eq!(show(&outer), "ok \"value\"");
+    let (gate, open) = wait::<()>();
+    let outer = taken_while_looked_at(move |p| {
+        let outer = gate.bind(move |()| p).map(|v| v.0);
+        open.wakeup(());
+        outer
+    });
+    assert_eq!(show(&outer), "ok \"value\"");
+}
