@@ -36,22 +36,35 @@
 //!
 //! Both are off by default and cost nothing then.
 
+pub mod clock;
+pub mod condition;
 mod error;
 mod inbox;
 mod links;
+pub mod list;
 mod macros;
 mod memory;
+pub mod mutex;
+pub mod mvar;
 mod origin;
 mod pause;
+pub mod pool;
 mod promise;
 mod random;
 #[cfg(feature = "registry")]
 pub mod registry;
+pub mod result;
+pub mod retry;
+pub mod rwlock;
 pub mod scheduler;
+pub mod semaphore;
 mod storage;
+pub mod switch;
 mod sync;
 pub mod task;
+pub mod throttle;
 mod unhandled;
+mod waiters;
 
 pub use error::{Abandoned, Canceled, Error};
 pub use pause::pause;

@@ -15,8 +15,6 @@ fn waits<T: 'static>(n: usize) -> (Vec<Promise<T>>, Vec<Resolver<T>>) {
     (0..n).map(|_| wait::<T>()).unzip()
 }
 
-// ---- all of them --------------------------------------------------------------------------------------------------
-
 #[test]
 fn both_waits_for_both() {
     let (a, ra) = wait::<i32>();
@@ -143,8 +141,6 @@ fn members_that_become_one_by_unification() {
     assert_eq!(show(&everything), "ok [2, 2]");
     assert_eq!(show(&first), "ok 2");
 }
-
-// ---- the first of them ----------------------------------------------------------------------------------------------
 
 type Chooser = fn(Vec<Promise<i32>>) -> Promise<String>;
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use common::{Log, Unhandled, show, show_result};
-use lwt_core::{Error, Promise, Resolver, dont_wait, task, wait};
+use lwt_core::{Error, Promise, Resolver, all, both, choose, dont_wait, nchoose, pick, task, wait};
 
 // ---- order --------------------------------------------------------------------------------------------------
 
@@ -410,4 +410,19 @@ fn a_dont_wait_handler_that_panics_later_breaks_nothing() {
     r.wakeup_err(Error::msg("later"));
     assert_eq!(hook.take(), "panic handler");
     assert_eq!(nested(|r| r.wakeup_later(())), "A q-resolved B Q end");
+}
+
+#[test]
+fn many_combinators_over_one_moment() {
+    let (p, r) = wait::<i32>();
+    let a = choose([p.clone(), p.clone().map(|v| v + 1)]);
+    let b = nchoose([p.clone(), p.clone().map(|v| v + 1), a.clone()]);
+    let c = pick([b.clone().map(|v| v.len() as i32), a.clone()]);
+    let d = all([p.clone(), a.clone(), c.clone()]);
+    let e = both(d.clone(), b.clone());
+    r.wakeup(1);
+    // The map was attached first, so it had its value before the choose looked.
+    assert_eq!(show(&a), "ok 2");
+    assert_eq!(show(&b), "ok [1, 2]");
+    assert!(!c.is_pending() && !d.is_pending() && !e.is_pending());
 }

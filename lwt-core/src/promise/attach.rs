@@ -11,7 +11,7 @@ use crate::{Error, memory};
 
 use super::cascade::{When, guarded};
 use super::cell::{
-    Body, Header, Node, NodeKind, NodeVTable, Raw, Route, VTable, abort_nothing, detach_nothing, reject,
+    Body, Header, Node, NodeKind, NodeVTable, Raw, Ref, Route, VTable, abort_nothing, detach_nothing, reject,
     visit_nothing,
 };
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire, take};
@@ -114,7 +114,7 @@ pub(crate) fn passed_on<T>(handle: Handle<T>) -> Handle<T> {
 }
 
 /// The callback's turn: `source` is resolved.
-unsafe fn run<A, B, K>(node: *const Node, source: Raw)
+unsafe fn run<A, B, K>(node: *const Node, source: Raw) -> Option<Ref>
 where
     K: FnOnce(Result<A, Error>) -> Promise<B>,
 {
@@ -138,7 +138,7 @@ where
     });
     // The callback may have made its own result another promise's: `settle` follows the forwarding now, not
     // before.
-    target.settle(promise);
+    target.settle_for_later(promise)
 }
 
 /// The source goes away unresolved, so the callback has nothing to run for.

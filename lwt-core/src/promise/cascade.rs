@@ -4,6 +4,8 @@
 //!    go of what the promise waited on and runs the callbacks.
 //! 2. Callbacks run in order of attachment, those of `on_cancel` first. Each is out of the list before it
 //!    runs, so that it may do anything to the promise, its own included.
+//!    A promise that a callback of `bind` makes and resolves at its end is followed in a loop, not by nesting, if it was
+//!    the last callback: a chain takes one level.
 //! 3. A resolution inside a callback runs in place while the levels are fewer than [`LIMIT`]; a deeper one,
 //!    and every `wakeup_later` inside a cascade, changes the state at once and waits in a queue. The
 //!    outermost level empties the queue, first come first served, before it returns: then everything has run.
@@ -65,6 +67,14 @@ pub(crate) unsafe fn resolve<T>(root: Raw, result: Result<T, Error>, when: When)
 /// The second half of a resolution: `root` was marked.
 #[inline]
 pub(crate) fn complete(root: Raw, when: When) {
+    if finish(root) {
+        LEVELS.with(|levels| levels.run_or_defer(root, when));
+    }
+}
+
+/// The part of [`complete`] that runs no callbacks but the wake of a task; whether there are others.
+#[inline]
+pub(crate) fn finish(root: Raw) -> bool {
     if !root.link.get().is_null() {
         let_go(root);
     }
@@ -72,9 +82,7 @@ pub(crate) fn complete(root: Raw, when: When) {
         root.set(UNHELD);
         guarded(|| teardown::expire(root));
     }
-    if !root.callbacks.is_empty() {
-        LEVELS.with(|levels| levels.run_or_defer(root, when));
-    }
+    !root.callbacks.is_empty() && !wakes_a_task_only(root)
 }
 
 /// Cuts the resolved root off from what it waited on.
@@ -94,9 +102,6 @@ fn let_go(root: Raw) {
 impl Levels {
     #[inline]
     fn run_or_defer(&self, root: Raw, when: When) {
-        if wakes_a_task_only(root) {
-            return;
-        }
         let running = self.running.get();
         let in_place = match when {
             When::Now => running < LIMIT,
@@ -192,23 +197,41 @@ fn wakes_a_task_only(root: Raw) -> bool {
     true
 }
 
-/// Runs all callbacks of a resolved root.
+/// Runs all callbacks of a resolved root, and, where the last of them has resolved another, goes on with that one's:
+/// a chain of callbacks takes one level, whatever its length.
 fn run_callbacks(root: Raw) {
-    if root.has(HAS_EARLY) && root.has(CANCELED) {
-        run_early(root);
-    }
-    let mut done = false;
-    while !done {
-        guarded(|| {
-            while let Some(links) = root.callbacks.pop_front() {
-                run_node(links.cast(), root);
+    let mut root = root;
+    let mut _alive = None;
+    loop {
+        if root.has(HAS_EARLY) && root.has(CANCELED) {
+            run_early(root);
+        }
+        match catch_unwind(AssertUnwindSafe(|| run_list(root))) {
+            Ok(None) => return,
+            Ok(Some(next)) => {
+                root = *next;
+                _alive = Some(next);
             }
-            done = true;
-        });
+            Err(payload) => unhandled::report_panic(payload),
+        }
     }
 }
 
-fn run_node(node: *const Node, root: Raw) {
+/// The callbacks of one root. After a panic of a callback it is called again for the others. What the last one has
+/// resolved is given back, and has its own callbacks still to run.
+#[inline]
+fn run_list(root: Raw) -> Option<Ref> {
+    while let Some(links) = root.callbacks.pop_front() {
+        let Some(resolved) = run_node(links.cast(), root) else { continue };
+        if root.callbacks.is_empty() {
+            return Some(resolved);
+        }
+        LEVELS.with(|levels| levels.run_or_defer(*resolved, When::Now));
+    }
+    None
+}
+
+fn run_node(node: *const Node, root: Raw) -> Option<Ref> {
     // SAFETY: a node that was in the list is alive until it is run or dropped, and it is out of the list now.
     unsafe {
         let vtable = (*node).vtable.get();
@@ -216,7 +239,10 @@ fn run_node(node: *const Node, root: Raw) {
             NodeKind::Taking | NodeKind::Holding | NodeKind::Waking | NodeKind::Looking => {
                 (vtable.run)(node, root)
             }
-            NodeKind::OnCancel | NodeKind::OnUnwanted => (vtable.drop)(node),
+            NodeKind::OnCancel | NodeKind::OnUnwanted => {
+                (vtable.drop)(node);
+                None
+            }
         }
     }
 }
@@ -249,7 +275,7 @@ pub(crate) fn run_early(root: Raw) {
     while let Some(links) = early.pop_front() {
         let node = links.cast::<Node>();
         // SAFETY: the node is alive and unlinked.
-        guarded(|| unsafe { ((*node).vtable.get().run)(node, root) });
+        guarded(|| drop(unsafe { ((*node).vtable.get().run)(node, root) }));
     }
 }
 
@@ -268,7 +294,7 @@ pub(crate) fn run_looking(root: Raw) {
         }
     }
     while let Some(links) = looking.pop_front() {
-        guarded(|| run_node(links.cast(), root));
+        guarded(|| drop(run_node(links.cast(), root)));
     }
 }
 

@@ -367,8 +367,9 @@ pub(crate) enum NodeKind {
 
 pub(crate) struct NodeVTable {
     pub(crate) kind: NodeKind,
-    /// Runs the callback of an unlinked node for the resolved root and frees the node.
-    pub(crate) run: unsafe fn(*const Node, Raw),
+    /// Runs the callback of an unlinked node for the resolved root and frees the node. What that has resolved at its
+    /// very end, and whose callbacks are still to be run, is given back: so a chain of callbacks is a loop.
+    pub(crate) run: unsafe fn(*const Node, Raw) -> Option<Ref>,
     /// Frees an unlinked node whose cell goes away, or which has nothing to do.
     pub(crate) drop: unsafe fn(*const Node),
 }

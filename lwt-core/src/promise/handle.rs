@@ -10,7 +10,7 @@ use crate::{Error, memory};
 use super::cascade::{self, When};
 use super::cell::{
     Body, HAS_VALUE, Header, Phase, Raw, Ref, Route, SILENT, UNHELD, VTable, abort_nothing, detach_nothing,
-    move_out, peek, reject, visit_nothing,
+    mark, move_out, peek, reject, visit_nothing,
 };
 use super::unify::unify;
 use super::{Promise, Repr, attach, teardown};
@@ -263,6 +263,28 @@ impl<T> Owner<T> {
             Repr::Waiting(waiting) => return self.settle_cell(waiting.into_handle()),
         };
         self.pass_on(result);
+    }
+
+    /// As [`settle`](Owner::settle), but what is resolved has its callbacks still to run, and is given back for
+    /// that.
+    #[inline]
+    pub(crate) fn settle_for_later(self, promise: Promise<T>) -> Option<Ref> {
+        let result = match promise.repr {
+            Repr::Ready(value) => Ok(value),
+            Repr::Failed(rejection) => Err(rejection.into_error()),
+            _ => {
+                self.settle(promise);
+                return None;
+            }
+        };
+        let root = self.root();
+        if !root.is_pending() {
+            self.pass_on(result);
+            return None;
+        }
+        // SAFETY: the root is pending, starts with a `Body<T>`, and is kept alive by the owner's ref.
+        unsafe { mark(root, result) };
+        cascade::finish(root).then(|| if root == *self.cell { self.cell } else { root.retain() })
     }
 
     fn settle_cell(&self, inner: Handle<T>) {

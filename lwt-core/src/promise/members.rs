@@ -262,13 +262,14 @@ impl<T> Drop for Members<T> {
 
 /// # Safety
 /// `node` is that of a linked `Member<T>` whose parent is a `P`.
-unsafe fn run<T, P: Parent<T>>(node: *const Node, _: Raw) {
+unsafe fn run<T, P: Parent<T>>(node: *const Node, _: Raw) -> Option<Ref> {
     let member = node.cast::<Member<T>>();
     // SAFETY: the member is alive, and so is its parent: rule 4.
     if let Some(parent) = unsafe { parent_of(member) } {
         // SAFETY: by the caller.
         unsafe { P::resolved(*parent, member) };
     }
+    None
 }
 
 /// The promise's callbacks were thrown away: the member stays, resolved but not counted.
@@ -278,7 +279,9 @@ static UNLINKED: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: run_unl
 
 /// # Safety
 /// None: nothing is done.
-unsafe fn run_unlinked(_: *const Node, _: Raw) {}
+unsafe fn run_unlinked(_: *const Node, _: Raw) -> Option<Ref> {
+    None
+}
 
 /// # Safety
 /// None: nothing is done.

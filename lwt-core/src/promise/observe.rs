@@ -50,7 +50,7 @@ unsafe fn drop_watcher<F>(node: *const Node) {
 ///
 /// # Safety
 /// As [`unbox`]; `root` is the resolved root of a promise of `T` on which the node has a share.
-unsafe fn look<T, F: FnOnce(Result<&T, &Error>)>(node: *const Node, root: Raw) {
+unsafe fn look<T, F: FnOnce(Result<&T, &Error>)>(node: *const Node, root: Raw) -> Option<Ref> {
     let _share = ShareGuard(root);
     // SAFETY: by the caller.
     let watcher = unsafe { unbox::<F>(node) };
@@ -58,15 +58,17 @@ unsafe fn look<T, F: FnOnce(Result<&T, &Error>)>(node: *const Node, root: Raw) {
     let _installed = watcher.storage.install();
     // SAFETY: the node's share keeps the value until the end of this function.
     (watcher.callback)(unsafe { peek::<T>(root) });
+    None
 }
 
 /// # Safety
 /// As [`unbox`].
-unsafe fn run_early<F: FnOnce()>(node: *const Node, _: Raw) {
+unsafe fn run_early<F: FnOnce()>(node: *const Node, _: Raw) -> Option<Ref> {
     // SAFETY: by the caller.
     let watcher = unsafe { unbox::<F>(node) };
     let _installed = watcher.storage.install();
     (watcher.callback)();
+    None
 }
 
 fn early<F: FnOnce() + 'static>(root: Raw, vtable: &'static NodeVTable, f: F) {

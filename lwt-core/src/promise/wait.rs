@@ -23,7 +23,7 @@ use crate::origin::Origin;
 use crate::task::header::{Current, TaskRef};
 use crate::{Error, memory};
 
-use super::cell::{Node, NodeKind, NodeVTable, Raw};
+use super::cell::{Node, NodeKind, NodeVTable, Raw, Ref};
 use super::handle::Handle;
 use super::{Promise, Repr, cancel};
 
@@ -56,23 +56,26 @@ static FOREIGN: NodeVTable = NodeVTable { kind: NodeKind::Holding, run: wake_for
 
 /// # Safety
 /// `node` is that of a live inline node.
-unsafe fn wake_inline(node: *const Node, _: Raw) {
+unsafe fn wake_inline(node: *const Node, _: Raw) -> Option<Ref> {
     // SAFETY: by the caller.
     unsafe { drop_inline(node) };
+    None
 }
 
 /// # Safety
 /// `node` is that of a live extra node.
-unsafe fn wake_extra(node: *const Node, _: Raw) {
+unsafe fn wake_extra(node: *const Node, _: Raw) -> Option<Ref> {
     // SAFETY: by the caller.
     unsafe { drop_extra(node) };
+    None
 }
 
 /// # Safety
 /// `node` is that of a live foreign node.
-unsafe fn wake_foreign(node: *const Node, _: Raw) {
+unsafe fn wake_foreign(node: *const Node, _: Raw) -> Option<Ref> {
     // SAFETY: by the caller.
     unsafe { drop_foreign(node) };
+    None
 }
 
 /// The promise's callbacks are thrown away. A wake is none of them: it runs nobody's code.

@@ -23,8 +23,11 @@ use lwt_core::{Error, Promise, pause, pick, task};
 use crate::main_loop::run::promise_of;
 use crate::main_loop::runtime::Runtime;
 
+mod clock;
 pub(crate) mod timers;
 pub(crate) mod wheel;
+
+pub use self::clock::LoopClock;
 
 /// The error of what took too long (`Lwt_unix.Timeout`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
