@@ -5,7 +5,10 @@
 //! `Spin`, which learns:
 //!
 //! 1. A spin that finds something is followed by one of full length. One that does not halves the next, down to none.
-//! 2. A wait in the parked state that was shorter than a full spin brings the full length back.
+//! 2. Where there is none, a wait in the parked state that was shorter than a full spin brings the full length back, on
+//!    trial: if the first spin then finds nothing, there is none again, and twice as many short waits are needed for the
+//!    next trial. For a spin may be what keeps its answer from coming: on a busy machine the thread that would give it
+//!    waits for the processor that the spin keeps.
 //! 3. The full length is the process's setting ([`set_spin`]), and nothing on a machine with one processor.
 
 use std::num::NonZero;
@@ -15,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Below this a spin is not worth its two looks at the clock.
 const LEAST: Duration = Duration::from_micros(1);
+
+/// The most short waits that a trial may need.
+const MOST_SHORT: u32 = 1024;
 
 /// The full length, in nanoseconds; `u64::MAX` before anybody has asked.
 static FULL: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -45,9 +51,20 @@ fn full() -> Duration {
 }
 
 /// How long one place spins; it learns from how it went.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Spin {
     length: Duration,
+    /// No spin has found anything since the length was brought back.
+    on_trial: bool,
+    /// Short waits since there was none, and how many of them are needed.
+    short: u32,
+    needed: u32,
+}
+
+impl Default for Spin {
+    fn default() -> Spin {
+        Spin { length: Duration::ZERO, on_trial: true, short: 0, needed: 1 }
+    }
 }
 
 impl Spin {
@@ -58,14 +75,27 @@ impl Spin {
 
     /// A spin has ended, and `found` something or not.
     pub(crate) fn ended(&mut self, found: bool) {
-        self.length = if found { full() } else { self.length / 2 };
+        if found {
+            self.length = full();
+            self.on_trial = false;
+            self.needed = 1;
+        } else if self.on_trial {
+            self.length = Duration::ZERO;
+            self.needed = (self.needed * 2).min(MOST_SHORT);
+        } else {
+            self.length /= 2;
+        }
     }
 
     /// A wait in the parked state was over after this time.
     pub(crate) fn parked(&mut self, time: Duration) {
         let full = full();
-        if time < full {
-            self.length = full;
+        if self.length().is_some() || time >= full {
+            return;
+        }
+        self.short += 1;
+        if self.short >= self.needed {
+            *self = Spin { length: full, on_trial: true, short: 0, needed: self.needed };
         }
     }
 }
@@ -99,10 +129,20 @@ mod tests {
         assert_eq!(place.length(), None);
         place.parked(Duration::from_micros(5));
         assert_eq!(place.length(), Some(Duration::from_micros(20)));
+        place.ended(true);
         place.ended(false);
         place.ended(true);
         assert_eq!(place.length(), Some(Duration::from_micros(20)));
         for _ in 0..5 {
+            place.ended(false);
+        }
+        assert_eq!(place.length(), None);
+        for needed in [1, 2, 4] {
+            for _ in 0..needed {
+                assert_eq!(place.length(), None);
+                place.parked(Duration::from_micros(5));
+            }
+            assert_eq!(place.length(), Some(Duration::from_micros(20)));
             place.ended(false);
         }
         assert_eq!(place.length(), None);
