@@ -17,7 +17,7 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
 fi
 timeout 900 cargo +nightly miri setup || skip 'its standard library cannot be built'
 
-# The watchdog of the tests looks at the clock, so no isolation. Leaks are tested elsewhere (tests/space.rs): threads
+# The watchdog of the tests looks at the clock, so no isolation. Leaks are tested elsewhere (tests/space_*.rs): threads
 # of tests that end without `scheduler::end_thread` leave their inbox behind, as the documentation says.
 readonly FLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks'
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::{LIMIT, until};
@@ -39,6 +39,13 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// Has programs begin with the usual answer to Ctrl-C, which a script's background jobs do not have: they
+/// ignore it, and pass that on.
+fn interruptible() {
+    // SAFETY: the default action is no handler that could run foreign code.
+    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.expect("SIGINT may be handled");
+}
+
 impl Program {
     /// Starts a program, with its outputs as pipes to us.
     ///
@@ -55,6 +62,7 @@ impl Program {
     /// If it cannot be started.
     #[track_caller]
     pub fn start_as_is(command: &mut Command) -> Program {
+        interruptible();
         let mut child = command
             .stdin(Stdio::null())
             .spawn()

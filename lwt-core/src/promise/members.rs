@@ -106,7 +106,7 @@ pub(crate) struct Members<T> {
 }
 
 /// How much room is made for what an iterator only announces.
-const MOST_TRUSTED: usize = 1024;
+const MOST_TRUSTED: usize = 1 << 16;
 
 /// A unit of the block: the first is the head, the others have a member each.
 union Place<T> {
