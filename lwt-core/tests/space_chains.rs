@@ -299,3 +299,32 @@ fn wide_graphs() {
         });
     });
 }
+
+/// The usual guard of structured code: what it holds is cancelled when it is dropped.
+struct CancelOnDrop(Option<Promise<()>>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(promise) = self.0.take() {
+            promise.cancel();
+        }
+    }
+}
+
+#[test]
+fn tasks_whose_destructors_cancel_the_next() {
+    on_small_stack(|| {
+        let mut last: Option<Promise<()>> = None;
+        for _ in 0..links() {
+            let guard = CancelOnDrop(last.take());
+            last = Some(spawn(async move {
+                let _guard = guard;
+                std::future::pending::<()>().await;
+                Ok::<_, lwt_core::Error>(())
+            }));
+        }
+        let last = last.expect("there are links");
+        last.cancel();
+        assert_eq!(show(&last), "canceled");
+    });
+}
