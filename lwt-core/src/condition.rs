@@ -1,7 +1,9 @@
 //! [`Condition`]: waiting until somebody says that something has changed (`Lwt_condition`).
 //!
-//! 1. A waiter with a mutex goes through two lines: this one, then that of the mutex. Its promise is the user's own in both, so that a cancel or a drop is seen in both.
-//! 2. A signal belongs to one waiter. If that one is cancelled or dropped before it has the mutex again, the signal goes to the next in line.
+//! 1. A waiter with a mutex goes through two lines: this one, then that of the mutex. Its promise is the
+//!    user's own in both, so that a cancel or a drop is seen in both.
+//! 2. A signal belongs to one waiter. If that one is cancelled or dropped before it has the mutex again, the
+//!    signal goes to the next in line.
 
 use std::fmt;
 use std::rc::Rc;
@@ -12,8 +14,9 @@ use crate::{Error, Promise, Resolver};
 
 /// A condition variable whose signals carry a value (`Lwt_condition.t`).
 ///
-/// A signal is not remembered when nobody waits. First come, first served. A clone is another handle on the same condition. When the last handle is dropped, whoever still waits is
-/// rejected with [`Abandoned`](crate::Abandoned).
+/// A signal is not remembered when nobody waits. First come, first served. A clone is another handle on the
+/// same condition. When the last handle is dropped, whoever still waits is rejected with
+/// [`Abandoned`](crate::Abandoned).
 ///
 /// ```
 /// use lwt_core::{Error, State, condition::Condition, mutex::Mutex, scheduler, spawn};
@@ -82,10 +85,12 @@ impl<T: 'static> Condition<T> {
         join_line(&self.0, Waiter::Plain)
     }
 
-    /// Unlocks a mutex, waits for a signal, locks the mutex again, and gives the value and the new guard (`Lwt_condition.wait ~mutex`).
+    /// Unlocks a mutex, waits for a signal, locks the mutex again, and gives the value and the new guard
+    /// (`Lwt_condition.wait ~mutex`).
     ///
-    /// Between the unlocking and the waiting nothing is missed. A wait that is rejected, cancelled or dropped leaves the mutex free, unlike Lwt's, which locks it
-    /// again first: there is no guard to give back. A signal that meets it on its way back into the mutex goes to the next waiter instead.
+    /// Between the unlocking and the waiting nothing is missed. A wait that is rejected, cancelled or dropped
+    /// leaves the mutex free, unlike Lwt's, which locks it again first: there is no guard to give back. A
+    /// signal that meets it on its way back into the mutex goes to the next waiter instead.
     ///
     /// ```
     /// # use lwt_core::{State, condition::Condition, mutex::Mutex};
@@ -110,7 +115,8 @@ impl<T: 'static> Condition<T> {
         promise
     }
 
-    /// Wakes the waiter that has waited longest (`Lwt_condition.signal`). Whether there was one; if not, the value is dropped.
+    /// Wakes the waiter that has waited longest (`Lwt_condition.signal`). Whether there was one; if not, the
+    /// value is dropped.
     ///
     /// ```
     /// # use lwt_core::condition::Condition;
@@ -124,7 +130,8 @@ impl<T: 'static> Condition<T> {
         self.0.signal(value)
     }
 
-    /// Wakes all that wait now, in order, each with a clone of the value (`Lwt_condition.broadcast`). Who begins to wait meanwhile is not among them.
+    /// Wakes all that wait now, in order, each with a clone of the value (`Lwt_condition.broadcast`). Who
+    /// begins to wait meanwhile is not among them.
     ///
     /// ```
     /// # use lwt_core::{State, all, condition::Condition};
@@ -186,7 +193,8 @@ impl<T: 'static> Inner<T> {
 
 /// A waiter that wants a mutex again.
 trait Relock<T> {
-    /// Sends it into the line of the mutex, unless nobody wants it any more. With `pass_on`, the value goes to the next waiter if that happens later.
+    /// Sends it into the line of the mutex, unless nobody wants it any more. With `pass_on`, the value goes
+    /// to the next waiter if that happens later.
     fn wake(self: Box<Self>, value: T, pass_on: bool) -> Result<(), T>;
     fn fail(self: Box<Self>, error: Error);
 }

@@ -248,8 +248,8 @@ pub(crate) fn drain_home() {
     }
 }
 
-/// Closes this thread's inbox, and forgets it; `last` says that nobody will use a pointer from [`home_address`] any more,
-/// else its memory stays.
+/// Closes this thread's inbox, and forgets it; `last` says that nobody will use a pointer from
+/// [`home_address`] any more, else its memory stays.
 pub(crate) fn end(last: bool) {
     let inbox = HOME.with(|home| home.borrow_mut().take());
     HOME_ADDRESS.set(ptr::null());

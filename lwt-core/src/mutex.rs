@@ -1,7 +1,9 @@
 //! [`Mutex`]: one at a time, across waits (`Lwt_mutex`).
 //!
-//! 1. The value is in the mutex while it is unlocked, and in the one guard while it is locked: so nothing is shared, and nothing unsafe.
-//! 2. While somebody waits the mutex is locked. A guard that is dropped hands the value over to the first in line, and only if nobody is there back to the mutex.
+//! 1. The value is in the mutex while it is unlocked, and in the one guard while it is locked: so nothing is
+//!    shared, and nothing unsafe.
+//! 2. While somebody waits the mutex is locked. A guard that is dropped hands the value over to the first in
+//!    line, and only if nobody is there back to the mutex.
 //! 3. A guard given to a promise that is dropped unread hands over in its turn.
 
 use std::cell::Cell;
@@ -14,8 +16,9 @@ use crate::{Error, Promise, Resolver, spawn};
 
 /// A lock around a value (`Lwt_mutex.t`, which has no value: `Mutex<()>`).
 ///
-/// It is for what must not be interleaved across waits; between two waits nothing else runs anyway. First come, first served; a cancelled or dropped waiter is
-/// passed over. A clone is another handle on the same mutex. There is no poisoning: after a panic inside, the next one gets the value as it was left.
+/// It is for what must not be interleaved across waits; between two waits nothing else runs anyway. First
+/// come, first served; a cancelled or dropped waiter is passed over. A clone is another handle on the same
+/// mutex. There is no poisoning: after a panic inside, the next one gets the value as it was left.
 ///
 /// | `Lwt_mutex` | |
 /// |---|---|
@@ -115,10 +118,11 @@ impl<T> Mutex<T> {
 }
 
 impl<T: 'static> Mutex<T> {
-    /// Locks the mutex (`Lwt_mutex.lock`). The guard gives access to the value, and unlocks when it is dropped.
+    /// Locks the mutex (`Lwt_mutex.lock`). The guard gives access to the value, and unlocks when it is
+    /// dropped.
     ///
-    /// At once if it is unlocked, else in line. A cancelled or dropped waiter leaves the line; a lock that was granted to a promise which is then dropped is
-    /// handed on.
+    /// At once if it is unlocked, else in line. A cancelled or dropped waiter leaves the line; a lock that
+    /// was granted to a promise which is then dropped is handed on.
     ///
     /// ```
     /// # use lwt_core::{State, mutex::Mutex};
@@ -142,8 +146,8 @@ impl<T: 'static> Mutex<T> {
 
     /// Locks the mutex, runs `f`, and unlocks it whatever came of it (`Lwt_mutex.with_lock`).
     ///
-    /// `f` may be an `async` closure, or one that returns a promise. A cancel goes to where it waits: in line, or inside `f`. If the
-    /// promise is dropped, `f` runs all the same.
+    /// `f` may be an `async` closure, or one that returns a promise. A cancel goes to where it waits: in
+    /// line, or inside `f`. If the promise is dropped, `f` runs all the same.
     ///
     /// ```
     /// # use lwt_core::{State, mutex::Mutex, pause, scheduler};

@@ -1,8 +1,9 @@
 //! [`Mvar`]: a box with one place (`Lwt_mvar`).
 //!
-//! 1. While it is empty no writer waits; while it is full no reader waits. Whoever changes that serves the line before anything else happens.
-//! 2. A value goes to a reader by `wakeup`, so that a `pick` in which the reader stands is decided by it; that a writer may go on is told
-//!    by `wakeup_later`.
+//! 1. While it is empty no writer waits; while it is full no reader waits. Whoever changes that serves the
+//!    line before anything else happens.
+//! 2. A value goes to a reader by `wakeup`, so that a `pick` in which the reader stands is decided by it;
+//!    that a writer may go on is told by `wakeup_later`.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,8 +14,9 @@ use crate::{Promise, Resolver, task};
 
 /// A box that holds one value or none (`Lwt_mvar.t`): the smallest channel.
 ///
-/// Writers wait while it is full, readers while it is empty, both first come, first served. A clone is another handle on the same box. When the last
-/// handle is dropped, whoever still waits is rejected with [`Abandoned`](crate::Abandoned).
+/// Writers wait while it is full, readers while it is empty, both first come, first served. A clone is
+/// another handle on the same box. When the last handle is dropped, whoever still waits is rejected with
+/// [`Abandoned`](crate::Abandoned).
 ///
 /// ```
 /// use lwt_core::{Error, Promise, State, mvar::Mvar, scheduler, spawn};
@@ -80,9 +82,11 @@ impl<T: 'static> Mvar<T> {
 
     /// Puts a value in (`Lwt_mvar.put`).
     ///
-    /// Fulfilled when the value is in the box, or with a reader: at once if the box is empty. Waits in line while it is full.
+    /// Fulfilled when the value is in the box, or with a reader: at once if the box is empty. Waits in line
+    /// while it is full.
     ///
-    /// A cancel while it waits takes the value out of the line: it was not put, and is dropped. A put whose promise is dropped is still a put.
+    /// A cancel while it waits takes the value out of the line: it was not put, and is dropped. A put whose
+    /// promise is dropped is still a put.
     ///
     /// ```
     /// # use lwt_core::mvar::Mvar;
@@ -95,7 +99,8 @@ impl<T: 'static> Mvar<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Canceled`](crate::Canceled); [`Abandoned`](crate::Abandoned) if the last handle on the box is dropped.
+    /// [`Canceled`](crate::Canceled); [`Abandoned`](crate::Abandoned) if the last handle on the box is
+    /// dropped.
     #[track_caller]
     pub fn put(&self, value: T) -> Promise<()> {
         if !self.0.full.get() {
@@ -118,8 +123,8 @@ impl<T: 'static> Mvar<T> {
 
     /// Takes the value out (`Lwt_mvar.take`), and lets the first waiting writer put its own in.
     ///
-    /// At once if the box is full; waits in line while it is empty. A cancelled or dropped take takes nothing; once the promise is fulfilled, the value is
-    /// in it.
+    /// At once if the box is full; waits in line while it is empty. A cancelled or dropped take takes
+    /// nothing; once the promise is fulfilled, the value is in it.
     ///
     /// ```
     /// # use lwt_core::{State, mvar::Mvar};
@@ -130,7 +135,8 @@ impl<T: 'static> Mvar<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Canceled`](crate::Canceled); [`Abandoned`](crate::Abandoned) if the last handle on the box is dropped.
+    /// [`Canceled`](crate::Canceled); [`Abandoned`](crate::Abandoned) if the last handle on the box is
+    /// dropped.
     #[track_caller]
     pub fn take(&self) -> Promise<T> {
         match self.take_available() {

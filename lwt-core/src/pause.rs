@@ -7,8 +7,8 @@ use std::rc::Rc;
 use crate::promise::Promise;
 use crate::promise::resolver::{Resolver, task};
 
-/// What [`register_pause_notifier`] registers: it gets the number of paused promises, those included that were cancelled
-/// since the last turn.
+/// What [`register_pause_notifier`] registers: it gets the number of paused promises, those included that
+/// were cancelled since the last turn.
 pub type PauseNotifier = Rc<dyn Fn(usize)>;
 
 struct Paused {

@@ -111,7 +111,8 @@ pub(crate) fn is_future(cell: Raw) {
     cell.record.future.set(true);
 }
 
-/// The pending ones: they stay alive whatever is found out about them, which compresses chains of forwarded ones.
+/// The pending ones: they stay alive whatever is found out about them, which compresses chains of forwarded
+/// ones.
 fn pending_cells() -> Vec<Raw> {
     CELLS.with(|cells| {
         let mut found = Vec::new();

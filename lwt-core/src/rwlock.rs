@@ -1,8 +1,10 @@
 //! [`RwLock`]: many readers or one writer, in the order of their coming.
 //!
-//! 1. The lock has a count on the value, each reader has one; so a writer, who comes when there is no reader and takes the lock's own, has the only one.
+//! 1. The lock has a count on the value, each reader has one; so a writer, who comes when there is no reader
+//!    and takes the lock's own, has the only one.
 //! 2. Nobody overtakes: a reader that comes after a waiting writer waits behind it. So neither kind starves.
-//! 3. Whenever a guard is dropped or somebody leaves the line, its head is served for as long as that is possible.
+//! 3. Whenever a guard is dropped or somebody leaves the line, its head is served for as long as that is
+//!    possible.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -14,7 +16,8 @@ use crate::{Promise, Resolver};
 
 /// A lock around a value that many may read, or one may write, across waits. (Lwt has none.)
 ///
-/// First come, first served; a cancelled or dropped waiter is passed over. A clone is another handle on the same lock. There is no poisoning.
+/// First come, first served; a cancelled or dropped waiter is passed over. A clone is another handle on the
+/// same lock. There is no poisoning.
 ///
 /// ```
 /// use lwt_core::rwlock::RwLock;
@@ -145,8 +148,8 @@ impl<T> RwLock<T> {
 impl<T: 'static> RwLock<T> {
     /// Locks for reading, together with other readers.
     ///
-    /// At once if nobody writes or waits, else in line. A cancelled or dropped waiter leaves the line; a lock that was granted to a promise
-    /// which is then dropped is handed on.
+    /// At once if nobody writes or waits, else in line. A cancelled or dropped waiter leaves the line; a lock
+    /// that was granted to a promise which is then dropped is handed on.
     ///
     /// ```
     /// # use lwt_core::rwlock::RwLock;
@@ -206,7 +209,8 @@ impl<T> Deref for ReadGuard<T> {
 
 impl<T> Drop for ReadGuard<T> {
     fn drop(&mut self) {
-        // First, so that the next writer's count is the only one. The lock has another, so this drops no value.
+        // First, so that the next writer's count is the only one. The lock has another, so this drops no
+        // value.
         self.value = None;
         self.lock.readers.set(self.lock.readers.get() - 1);
         self.lock.serve();

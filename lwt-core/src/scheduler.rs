@@ -38,8 +38,9 @@ pub fn handle() -> Handle {
     Handle::new(inbox::home())
 }
 
-/// Sets how another thread wakes this one out of its sleep. It is called once at most for each time that [`prepare_sleep`]
-/// said yes; a sender who is slow may still call it after [`awake`], or after another one was set.
+/// Sets how another thread wakes this one out of its sleep. It is called once at most for each time that
+/// [`prepare_sleep`] said yes; a sender who is slow may still call it after [`awake`], or after another one
+/// was set.
 pub fn set_kick(kick: Option<Kick>) {
     inbox::home().set_kick(kick);
 }
@@ -69,7 +70,8 @@ pub fn abandon_wakeups() -> usize {
 ///
 /// The thread may go on to use promises, and gets an inbox anew if it asks for one.
 ///
-/// Called inside a task, which is not advisable, it aborts that one when its poll is over.
+/// Called inside a task, which is not advisable, it aborts that one when its poll is over, unless that is its
+/// first.
 pub fn end_thread() {
     // What ends may begin something new, which ends as well; after some rounds what is left is left.
     for _ in 0..64 {

@@ -1,7 +1,8 @@
 //! [`Semaphore`]: so many at a time (the regions of `Lwt_util`).
 //!
 //! 1. Nobody overtakes: who needs much at the head of the line holds up who needs little behind.
-//! 2. Whenever permits come back, the size changes or somebody leaves the line, its head is served for as long as there is enough.
+//! 2. Whenever permits come back, the size changes or somebody leaves the line, its head is served for as
+//!    long as there is enough.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +13,8 @@ use crate::{Error, Promise, Resolver, spawn};
 
 /// A number of permits (`Lwt_util.region`).
 ///
-/// First come, first served; a cancelled or dropped waiter is passed over. A clone is another handle on the same semaphore.
+/// First come, first served; a cancelled or dropped waiter is passed over. A clone is another handle on the
+/// same semaphore.
 ///
 /// | `Lwt_util` | |
 /// |---|---|
@@ -108,8 +110,8 @@ impl Semaphore {
 
     /// Takes one permit, which comes back when it is dropped.
     ///
-    /// At once if there is one and nobody waits, else in line. A cancelled or dropped waiter leaves the line; a permit that was granted to a
-    /// promise which is then dropped comes back.
+    /// At once if there is one and nobody waits, else in line. A cancelled or dropped waiter leaves the line;
+    /// a permit that was granted to a promise which is then dropped comes back.
     ///
     /// ```
     /// # use lwt_core::semaphore::Semaphore;
@@ -121,14 +123,15 @@ impl Semaphore {
     /// ```
     ///
     /// # Errors
-    /// [`Canceled`](crate::Canceled); [`Abandoned`](crate::Abandoned) if the last handle and the last permit are dropped.
+    /// [`Canceled`](crate::Canceled); [`Abandoned`](crate::Abandoned) if the last handle and the last permit
+    /// are dropped.
     #[track_caller]
     pub fn acquire(&self) -> Promise<Permit> {
         self.0.acquire(1, false)
     }
 
-    /// Takes `weight` permits at once; otherwise as [`acquire`](Semaphore::acquire). More than there are in all waits until there are
-    /// more ([`resize`](Semaphore::resize)), and so does everybody behind.
+    /// Takes `weight` permits at once; otherwise as [`acquire`](Semaphore::acquire). More than there are in
+    /// all waits until there are more ([`resize`](Semaphore::resize)), and so does everybody behind.
     ///
     /// ```
     /// # use lwt_core::semaphore::Semaphore;
@@ -164,8 +167,9 @@ impl Semaphore {
 
     /// Runs `f` with `weight` permits, and gives them back whatever came of it (`Lwt_util.run_in_region`).
     ///
-    /// A weight above the size counts as the size: such a job runs alone, instead of never. `f` may be an `async` closure, or one that returns a promise. A cancel goes to
-    /// where it waits: in line, or inside `f`. If the promise is dropped, `f` runs all the same.
+    /// A weight above the size counts as the size: such a job runs alone, instead of never. `f` may be an
+    /// `async` closure, or one that returns a promise. A cancel goes to where it waits: in line, or inside
+    /// `f`. If the promise is dropped, `f` runs all the same.
     ///
     /// # Errors
     /// Those of `f`; [`Canceled`](crate::Canceled); a panic of `f`.
@@ -182,8 +186,8 @@ impl Semaphore {
         })
     }
 
-    /// Changes the number of permits there are in all (`Lwt_util.resize_region`). Those taken stay so; if they are more than there are now, nobody is let in
-    /// until enough have come back.
+    /// Changes the number of permits there are in all (`Lwt_util.resize_region`). Those taken stay so; if
+    /// they are more than there are now, nobody is let in until enough have come back.
     ///
     /// ```
     /// # use lwt_core::semaphore::Semaphore;

@@ -1,7 +1,8 @@
 //! Sequences: lists whose tail is a promise (`Lwt_seq`).
 //!
-//! A [`Seq`] is lazy and pure: a function that, each time it is called, promises the first element and the rest. Nothing is done before it is forced, and it is done
-//! anew each time; a clone is cheap and starts at the same place. For elements that come once, see [`stream`](crate::stream).
+//! A [`Seq`] is lazy and pure: a function that, each time it is called, promises the first element and the
+//! rest. Nothing is done before it is forced, and it is done anew each time; a clone is cheap and starts at
+//! the same place. For elements that come once, see [`stream`](crate::stream).
 //!
 //! ```
 //! use lwt_core::{Promise, State, seq};
@@ -16,15 +17,18 @@
 //!
 //! # Rules
 //!
-//! * Functions that make a sequence are `Fn`: they may be called again, for another clone, also while they run. Those of a consumer ([`fold_left`](Seq::fold_left),
-//!   [`iter`](Seq::iter), ...) are `FnMut`.
-//! * A rejection or a panic rejects the step in which it happens; the sequence is what it was, and may be forced again.
-//! * A cancel goes to the step in progress. A sequence is not changed by being read, so there is nothing to lose.
+//! * Functions that make a sequence are `Fn`: they may be called again, for another clone, also while they
+//!   run. Those of a consumer ([`fold_left`](Seq::fold_left), [`iter`](Seq::iter), ...) are `FnMut`.
+//! * A rejection or a panic rejects the step in which it happens; the sequence is what it was, and may be
+//!   forced again.
+//! * A cancel goes to the step in progress. A sequence is not changed by being read, so there is nothing to
+//!   lose.
 //! * Long runs of elements, dropped ones too, need no stack, whether their promises are resolved or pending.
 //!
 //! # Coming from `Lwt_seq`
 //!
-//! `return` is [`ready`], `return_lwt` [`of_promise`], `cons_lwt` [`Seq::cons_promise`], `unfold_lwt` [`unfold_s`], `of_seq` [`of_iter`], `of_seq_lwt` [`of_promises`].
+//! `return` is [`ready`], `return_lwt` [`of_promise`], `cons_lwt` [`Seq::cons_promise`], `unfold_lwt`
+//! [`unfold_s`], `of_seq` [`of_iter`], `of_seq_lwt` [`of_promises`].
 
 use std::fmt;
 use std::ops::ControlFlow::{Break, Continue};
@@ -170,7 +174,8 @@ pub fn of_list<T: Clone + 'static>(elements: impl IntoIterator<Item = T>) -> Seq
     unfold(0, move |at: usize| Some((elements.get(at)?.clone(), at + 1)))
 }
 
-/// The elements of an iterator, asked for when they are read (`Lwt_seq.of_seq`). A panic of the iterator rejects the reader.
+/// The elements of an iterator, asked for when they are read (`Lwt_seq.of_seq`). A panic of the iterator
+/// rejects the reader.
 ///
 /// ```
 /// use lwt_core::{State, seq};
@@ -185,10 +190,12 @@ where
     unfold(elements.into_iter(), |mut rest| Some((rest.next()?, rest)))
 }
 
-/// The values of an iterator's promises (`Lwt_seq.of_seq_lwt`): each is asked for, and waited for, when it is read.
+/// The values of an iterator's promises (`Lwt_seq.of_seq_lwt`): each is asked for, and waited for, when it is
+/// read.
 ///
-/// Each reading has a clone of the iterator; so an iterator that makes its promises when it is asked (a `map`) is better than one that holds them: a rejection in a
-/// clone that is dropped goes to the unhandled-rejection hook.
+/// Each reading has a clone of the iterator; so an iterator that makes its promises when it is asked (a
+/// `map`) is better than one that holds them: a rejection in a clone that is dropped goes to the
+/// unhandled-rejection hook.
 ///
 /// ```
 /// use lwt_core::{Promise, State, seq};
@@ -258,7 +265,8 @@ impl<T: 'static> Seq<T> {
         Seq { repr: Repr::Link(Rc::new(Link { head, tail: self })) }
     }
 
-    /// The value of `promise`, and then this sequence (`Lwt_seq.cons_lwt`). A cancel of the reader does not reach it.
+    /// The value of `promise`, and then this sequence (`Lwt_seq.cons_lwt`). A cancel of the reader does not
+    /// reach it.
     pub fn cons_promise(self, promise: Promise<T>) -> Seq<T>
     where
         T: Clone,
@@ -393,7 +401,8 @@ impl<T: 'static> Seq<T> {
         self.fold_left_s(start, move |state, element| Promise::ready(f(state, element)))
     }
 
-    /// [`fold_left`](Seq::fold_left) with a function that takes its time (`Lwt_seq.fold_left_s`). A cancel goes on to its promise.
+    /// [`fold_left`](Seq::fold_left) with a function that takes its time (`Lwt_seq.fold_left_s`). A cancel
+    /// goes on to its promise.
     ///
     /// # Errors
     /// That of a step, or of `f`.
@@ -424,7 +433,8 @@ impl<T: 'static> Seq<T> {
         self.fold_left((), move |(), element| f(element))
     }
 
-    /// [`iter`](Seq::iter) with a function that takes its time, one element after the other (`Lwt_seq.iter_s`).
+    /// [`iter`](Seq::iter) with a function that takes its time, one element after the other
+    /// (`Lwt_seq.iter_s`).
     ///
     /// # Errors
     /// That of a step, or of `f`.
@@ -433,9 +443,11 @@ impl<T: 'static> Seq<T> {
         self.fold_left_s((), move |(), element| f(element))
     }
 
-    /// [`iter`](Seq::iter) with a function that takes its time, for all elements at once, as they come (`Lwt_seq.iter_p`).
+    /// [`iter`](Seq::iter) with a function that takes its time, for all elements at once, as they come
+    /// (`Lwt_seq.iter_p`).
     ///
-    /// After a failure no more elements are forced. A cancel goes on to all of `f`'s promises. The result comes when all of them have ended.
+    /// After a failure no more elements are forced. A cancel goes on to all of `f`'s promises. The result
+    /// comes when all of them have ended.
     ///
     /// # Errors
     /// The first in time: of a step, or of `f`.
@@ -444,8 +456,8 @@ impl<T: 'static> Seq<T> {
         self.iter_n(usize::MAX, f)
     }
 
-    /// [`iter_p`](Seq::iter_p) with at most `max_concurrency` of `f`'s promises pending at once (`Lwt_seq.iter_n`). No element is forced before there is a place
-    /// for it.
+    /// [`iter_p`](Seq::iter_p) with at most `max_concurrency` of `f`'s promises pending at once
+    /// (`Lwt_seq.iter_n`). No element is forced before there is a place for it.
     ///
     /// # Errors
     /// The first in time: of a step, or of `f`.

@@ -1,11 +1,14 @@
-//! The waiting line that mvar, mutex, condition, rwlock, semaphore, pool and switch share: first come, first served.
+//! The waiting line that mvar, mutex, condition, rwlock, semaphore, pool and switch share: first come, first
+//! served.
 //!
-//! 1. A `W` holds the resolver of a waiting promise and what it waits for. It stands in the line until it is served, or until its promise is cancelled or
-//!    dropped: then it leaves, at once ([`join_line`]), and whoever stands behind it may be served ([`Line::one_left`]).
-//! 2. Leaving costs O(log n): the place stays behind, empty, until it comes to the front or most places are empty.
+//! 1. A `W` holds the resolver of a waiting promise and what it waits for. It stands in the line until it is
+//!    served, or until its promise is cancelled or dropped: then it leaves, at once ([`join_line`]), and
+//!    whoever stands behind it may be served ([`Line::one_left`]).
+//! 2. Leaving costs O(log n): the place stays behind, empty, until it comes to the front or most places are
+//!    empty.
 //! 3. No borrow is held while a `W` is dropped or a resolver used.
-//! 4. A waiter in the line may be unwanted for a moment, because a cancel marks all promises that it reaches before it runs their
-//!    callbacks. So whoever serves asks the resolver once more.
+//! 4. A waiter in the line may be unwanted for a moment, because a cancel marks all promises that it reaches
+//!    before it runs their callbacks. So whoever serves asks the resolver once more.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use common::{Log, show, spin};
-use lwt_core::{Error, Promise, State, all, choose, iterate, nchoose_split, spawn, wait};
+use lwt_core::{Error, Promise, State, all, choose, iterate, nchoose, nchoose_split, spawn, wait};
 
 /// Not `Clone`.
 #[derive(Debug)]
@@ -98,4 +98,25 @@ fn by_a_callback_that_returns_it() {
         outer
     });
     assert_eq!(show(&outer), "ok \"value\"");
+}
+
+#[test]
+fn by_those_that_take_what_is_there_while_lookers_are_behind_them() {
+    let join_values = |values: &[Value]| values.iter().map(|v| v.0.clone()).collect::<String>();
+    for split in [false, true] {
+        let (source, open) = wait::<()>();
+        let (inner, resolver) = wait::<Value>();
+        inner.on_success(|_| ());
+        let outer = source.bind(move |()| inner);
+        let (never, _keep) = wait::<Value>();
+        let values = if split {
+            nchoose_split([outer, never])
+                .map(move |(values, rest)| join_values(&values) + &rest.len().to_string())
+        } else {
+            nchoose([outer, never]).map(move |values| join_values(&values))
+        };
+        open.wakeup(());
+        resolver.wakeup(value());
+        assert_eq!(show(&values), if split { "ok \"value1\"" } else { "ok \"value\"" });
+    }
 }

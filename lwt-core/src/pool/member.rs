@@ -141,8 +141,8 @@ impl<T: 'static> Drop for Lent<T> {
     }
 }
 
-/// Disposes of a member; then its right is free again. The promise is fulfilled in any case, also after a panic, and a cancel does
-/// not reach what it waits for.
+/// Disposes of a member; then its right is free again. The promise is fulfilled in any case, also after a
+/// panic, and a cancel does not reach what it waits for.
 pub(super) fn retire<T: 'static>(right: Right<T>, member: T) -> Promise<(Right<T>, Result<(), Error>)> {
     let pool = right.pool.clone();
     let end = spawn(async move {

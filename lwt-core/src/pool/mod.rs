@@ -10,10 +10,13 @@
 //!     └──────────────── disposed of ◄────────────┴────────────────────┘
 //! ```
 //!
-//! 1. For every member that exists, is being made or is being disposed of there is one *right*, in use or behind an idle member; there are never more than `max`.
-//! 2. A right comes back whatever becomes of its member: by its drop. Each time the line is served, so nobody waits while there is a member or a right to be had.
+//! 1. For every member that exists, is being made or is being disposed of there is one *right*, in use or
+//!    behind an idle member; there are never more than `max`.
+//! 2. A right comes back whatever becomes of its member: by its drop. Each time the line is served, so nobody
+//!    waits while there is a member or a right to be had.
 //! 3. Nobody overtakes. A use whose member could not be made or validated fails alone.
-//! 4. What is not finished (a use that was dropped half way, a check that failed or panicked) ends with its member being checked or disposed of, in a task of its own.
+//! 4. What is not finished (a use that was dropped half way, a check that failed or panicked) ends with its
+//!    member being checked or disposed of, in a task of its own.
 
 mod member;
 
@@ -66,7 +69,8 @@ impl<T: 'static, F: AsyncFn(T) -> Result<(), Error>> Dispose<T> for F {
 
 /// A pool of members, made when needed, at most so many (`Lwt_pool.t`).
 ///
-/// A clone is another handle on the same pool. Uses wait in line, first come, first served, while all members are in use.
+/// A clone is another handle on the same pool. Uses wait in line, first come, first served, while all members
+/// are in use.
 ///
 /// ```
 /// use lwt_core::{State, pool::Pool};
@@ -131,8 +135,8 @@ impl<T: 'static> Inner<T> {
 }
 
 impl<T: 'static> Pool<T> {
-    /// A pool of at most `max` members, which `factory` makes when they are needed (`Lwt_pool.create`). See [`builder`](Pool::builder)
-    /// for one that validates, checks or disposes.
+    /// A pool of at most `max` members, which `factory` makes when they are needed (`Lwt_pool.create`). See
+    /// [`builder`](Pool::builder) for one that validates, checks or disposes.
     ///
     /// # Panics
     /// If `max` is zero.
@@ -179,15 +183,18 @@ impl<T: 'static> Pool<T> {
 
     /// Runs `f` with a member that nobody else has meanwhile (`Lwt_pool.use`).
     ///
-    /// Waits in line if all are in use. An idle member is validated first; if there is none, or it is not valid, one is made. When `f` is done the member goes
-    /// back to the pool; when `f` failed it is checked first, if the pool has a check. The outcome is `f`'s, after the member has gone where
-    /// it belongs; if disposing of it fails, the unhandled-rejection hook is told.
+    /// Waits in line if all are in use. An idle member is validated first; if there is none, or it is not
+    /// valid, one is made. When `f` is done the member goes back to the pool; when `f` failed it is checked
+    /// first, if the pool has a check. The outcome is `f`'s, after the member has gone where it belongs; if
+    /// disposing of it fails, the unhandled-rejection hook is told.
     ///
-    /// A cancel goes to where it waits: in line, inside the factory, the validation or `f`. A member whose validation was
-    /// cancelled is disposed of, one whose use was cancelled is checked; disposing is not disturbed. If the promise is dropped, `f` runs all the same.
+    /// A cancel goes to where it waits: in line, inside the factory, the validation or `f`. A member whose
+    /// validation was cancelled is disposed of, one whose use was cancelled is checked; disposing is not
+    /// disturbed. If the promise is dropped, `f` runs all the same.
     ///
     /// # Errors
-    /// Those of `f`, of the factory, of the validation; [`Canceled`](crate::Canceled); a panic of `f`, which counts as a failed use.
+    /// Those of `f`, of the factory, of the validation; [`Canceled`](crate::Canceled); a panic of `f`, which
+    /// counts as a failed use.
     #[track_caller]
     pub fn use_<A, F>(&self, f: F) -> Promise<A>
     where
@@ -257,7 +264,8 @@ impl<T: 'static> Pool<T> {
 pub struct Builder<T: 'static>(Inner<T>);
 
 impl<T: 'static> Builder<T> {
-    /// Before a member is used again: whether it still can be. If not, or upon an error, it is disposed of. With `false` another one is made instead; an error is that of the use.
+    /// Before a member is used again: whether it still can be. If not, or upon an error, it is disposed of.
+    /// With `false` another one is made instead; an error is that of the use.
     pub fn validate<F>(mut self, f: F) -> Builder<T>
     where
         F: AsyncFn(&mut T) -> Result<bool, Error> + 'static,
@@ -266,8 +274,8 @@ impl<T: 'static> Builder<T> {
         self
     }
 
-    /// After a use has failed: whether the member can still be used. If not it is disposed of; also upon an error, of which the unhandled-rejection hook is
-    /// told. Without this, members survive a failed use.
+    /// After a use has failed: whether the member can still be used. If not it is disposed of; also upon an
+    /// error, of which the unhandled-rejection hook is told. Without this, members survive a failed use.
     pub fn check<F>(mut self, f: F) -> Builder<T>
     where
         F: AsyncFn(&mut T) -> Result<bool, Error> + 'static,
@@ -276,7 +284,8 @@ impl<T: 'static> Builder<T> {
         self
     }
 
-    /// What is done with a member that is not used any more. Until it is done the member counts. Without this, members are dropped.
+    /// What is done with a member that is not used any more. Until it is done the member counts. Without
+    /// this, members are dropped.
     pub fn dispose<F>(mut self, f: F) -> Builder<T>
     where
         F: AsyncFn(T) -> Result<(), Error> + 'static,

@@ -3,9 +3,9 @@
 //! 1. A resolution has two halves: `mark` (`cell.rs`) changes the state and runs nothing; [`complete`] lets
 //!    go of what the promise waited on and runs the callbacks.
 //! 2. Callbacks run in order of attachment, those of `on_cancel` first. Each is out of the list before it
-//!    runs, so that it may do anything to the promise, its own included.
-//!    A promise that a callback of `bind` makes and resolves at its end is followed in a loop, not by nesting, if it was
-//!    the last callback: a chain takes one level.
+//!    runs, so that it may do anything to the promise, its own included. A promise that a callback of `bind`
+//!    makes and resolves at its end is followed in a loop, not by nesting, if it was the last callback: a
+//!    chain takes one level.
 //! 3. A resolution inside a callback runs in place while the levels are fewer than [`LIMIT`]; a deeper one,
 //!    and every `wakeup_later` inside a cascade, changes the state at once and waits in a queue. The
 //!    outermost level empties the queue, first come first served, before it returns: then everything has run.
@@ -197,8 +197,8 @@ fn wakes_a_task_only(root: Raw) -> bool {
     true
 }
 
-/// Runs all callbacks of a resolved root, and, where the last of them has resolved another, goes on with that one's:
-/// a chain of callbacks takes one level, whatever its length.
+/// Runs all callbacks of a resolved root, and, where the last of them has resolved another, goes on with that
+/// one's: a chain of callbacks takes one level, whatever its length.
 fn run_callbacks(root: Raw) {
     let mut root = root;
     let mut _alive = None;
@@ -217,8 +217,8 @@ fn run_callbacks(root: Raw) {
     }
 }
 
-/// The callbacks of one root. After a panic of a callback it is called again for the others. What the last one has
-/// resolved is given back, and has its own callbacks still to run.
+/// The callbacks of one root. After a panic of a callback it is called again for the others. What the last
+/// one has resolved is given back, and has its own callbacks still to run.
 #[inline]
 fn run_list(root: Raw) -> Option<Ref> {
     while let Some(links) = root.callbacks.pop_front() {

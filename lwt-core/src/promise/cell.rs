@@ -51,8 +51,8 @@ pub(crate) struct VTable {
     pub(crate) expire: unsafe fn(Raw),
     /// A source's answer to a cancel: adds to the walk what it waits on.
     pub(crate) visit: unsafe fn(Raw, &mut dyn Visitor),
-    /// A source is resolved, or nobody wants it any more: lets go of what it waits on, unless that is none of its sources
-    /// but its own work (false). May be called again.
+    /// A source is resolved, or nobody wants it any more: lets go of what it waits on, unless that is none of
+    /// its sources but its own work (false). May be called again.
     pub(crate) detach: unsafe fn(Raw) -> bool,
     /// Whether a source runs something that can be aborted: a task.
     pub(crate) runs: bool,
@@ -367,8 +367,9 @@ pub(crate) enum NodeKind {
 
 pub(crate) struct NodeVTable {
     pub(crate) kind: NodeKind,
-    /// Runs the callback of an unlinked node for the resolved root and frees the node. What that has resolved at its
-    /// very end, and whose callbacks are still to be run, is given back: so a chain of callbacks is a loop.
+    /// Runs the callback of an unlinked node for the resolved root and frees the node. What that has resolved
+    /// at its very end, and whose callbacks are still to be run, is given back: so a chain of callbacks is a
+    /// loop.
     pub(crate) run: unsafe fn(*const Node, Raw) -> Option<Ref>,
     /// Frees an unlinked node whose cell goes away, or which has nothing to do.
     pub(crate) drop: unsafe fn(*const Node),

@@ -117,6 +117,8 @@ impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
 /// been cancelled.
 #[track_caller]
 fn decide<T, P: Picking<T>>(members: Members<T>, winner: Option<usize>) -> Result<P::Output, Error> {
+    // Who only looks at a value that cannot be cloned does so first; then it can be taken.
+    members.iter().for_each(Member::run_looking);
     let outcome = P::outcome(&members, winner);
     if P::CANCELS {
         for loser in members.iter().filter_map(Member::root) {

@@ -153,8 +153,9 @@ fn clone_of<T>(root: Raw) -> Option<fn(&T) -> T> {
     unsafe { (*root.as_ptr::<Body<T>>()).clone.get() }
 }
 
-/// Whether the value of a root of a `T` cannot be taken now: it is pending, or callbacks look at a value that cannot be
-/// cloned, or are about to. A `Taking` or `Holding` node in its list is run as soon as that is over.
+/// Whether the value of a root of a `T` cannot be taken now: it is pending, or callbacks look at a value that
+/// cannot be cloned, or are about to. A `Taking` or `Holding` node in its list is run as soon as that is
+/// over.
 #[inline]
 pub(crate) fn must_wait<T>(root: Raw) -> bool {
     match root.phase() {
@@ -265,8 +266,8 @@ impl<T> Owner<T> {
         self.pass_on(result);
     }
 
-    /// As [`settle`](Owner::settle), but what is resolved has its callbacks still to run, and is given back for
-    /// that.
+    /// As [`settle`](Owner::settle), but what is resolved has its callbacks still to run, and is given back
+    /// for that.
     #[inline]
     pub(crate) fn settle_for_later(self, promise: Promise<T>) -> Option<Ref> {
         let result = match promise.repr {

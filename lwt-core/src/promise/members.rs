@@ -80,6 +80,17 @@ impl<T> Member<T> {
         self.look(Promise::root)
     }
 
+    /// Runs the callbacks that look at the value, if that is what keeps it from being taken.
+    pub(crate) fn run_looking(&self) {
+        if let Some(root) = self.root()
+            && !root.is_pending()
+            && must_wait::<T>(root)
+        {
+            let _alive = root.retain();
+            cascade::run_looking(root);
+        }
+    }
+
     /// Whether the outcome is not there yet, or cannot be taken yet.
     pub(crate) fn is_pending(&self) -> bool {
         self.root().is_some_and(must_wait::<T>)
@@ -99,8 +110,9 @@ impl<T> Member<T> {
     }
 }
 
-/// A list of members in one block, behind their number and the room for them. One word, so that it moves through a register:
-/// three words that were just written one by one, and are moved as a vector, make the processor wait for its stores.
+/// A list of members in one block, behind their number and the room for them. One word, so that it moves
+/// through a register: three words that were just written one by one, and are moved as a vector, make the
+/// processor wait for its stores.
 pub(crate) struct Members<T> {
     block: Option<NonNull<Place<T>>>,
 }
@@ -253,8 +265,8 @@ impl<T> Drop for Members<T> {
         let _block = Block(block, capacity + 1);
         const { assert!(size_of::<Place<T>>() == size_of::<Member<T>>()) };
         if len > 0 {
-            // SAFETY: the members are ours, and no list leads to them any more. They are the units after the head, which are as
-            // large as a member.
+            // SAFETY: the members are ours, and no list leads to them any more. They are the units after the
+            // head, which are as large as a member.
             unsafe { std::ptr::slice_from_raw_parts_mut(self.at(0), len).drop_in_place() };
         }
     }

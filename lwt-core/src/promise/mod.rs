@@ -17,8 +17,8 @@
 //!    that `bind` returned.
 //! 6. **Cancellation** (`cancel.rs`). A cancel walks backwards from a promise to what it waits on, and
 //!    rejects the leaves it finds.
-//! 7. **Combinators** (`members.rs`, `join.rs`, `choose.rs`, `copy.rs`; `iterate.rs` for loops). They hold their members and copy values; they let
-//!    go of them as soon as nobody wants their own promise any more.
+//! 7. **Combinators** (`members.rs`, `join.rs`, `choose.rs`, `copy.rs`; `iterate.rs` for loops). They hold
+//!    their members and copy values; they let go of them as soon as nobody wants their own promise any more.
 //! 8. **Awaiting** (`wait.rs`). A promise is a `Future`; the node of an await lies in the task that awaits,
 //!    where there is one.
 //! 9. **Storage** (`../storage.rs`). The map of task-local values, captured with each callback.

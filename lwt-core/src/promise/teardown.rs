@@ -1,4 +1,5 @@
-//! The ends of a cell: its last share goes, its last ref goes; and the early end of a source, which is aborted.
+//! The ends of a cell: its last share goes, its last ref goes; and the early end of a source, which is
+//! aborted.
 //!
 //! All may run destructors of user values, which may end further cells, and so on: a chain of a million is
 //! nothing unusual. So the ends are nested on the stack to a limit only; beyond it they wait in a queue for
@@ -94,7 +95,8 @@ fn run(end: End) {
     }
 }
 
-/// Has a source drop what it runs at once, and reject its root: a task its future. Destructors like to abort further tasks.
+/// Has a source drop what it runs at once, and reject its root: a task its future. Destructors like to abort
+/// further tasks.
 pub(crate) fn abort(source: Raw, error: Error) {
     nested(End::Abort(source.retain(), error));
 }
@@ -132,9 +134,13 @@ pub(crate) fn unwanted(root: Raw) {
         && let Some(source) = root.linked()
     {
         let _alive = source.retain();
+        // All sources but tasks let go; so does one that panics on the way.
+        let mut let_go = !source.vtable.runs;
         // SAFETY: `link` of a root with the route Source names a source.
-        if unsafe { (source.vtable.detach)(source) } {
-            // It will never be resolved. If it was unified with its source, the two keep each other until the link is cut.
+        cascade::guarded(|| let_go = unsafe { (source.vtable.detach)(source) });
+        if let_go {
+            // It will never be resolved. If it was unified with its source, the two keep each other until the
+            // link is cut.
             root.set_route(Route::Fixed);
             drop(root.take_link());
         }

@@ -2,12 +2,14 @@
 //!
 //! Elements have consecutive numbers. A reader is *at* a number: it has read all before it.
 //!
-//! 1. A slot counts its *readers*, those that have not read it, and its *holds*: readers that have set it aside, and may yet give it back. With
-//!    neither left it is gone.
-//! 2. Both kinds stand for a run of slots without gaps, so the sum of the two counts never falls from one slot to the next: what goes, goes at the
-//!    front.
-//! 3. `unread` is the number of slots with readers. It is what a bounded stream counts: what is only held takes no room.
-//! 4. Nothing here runs user code. What is removed is handed out, to be dropped by the caller when no borrow is held.
+//! 1. A slot counts its *readers*, those that have not read it, and its *holds*: readers that have set it
+//!    aside, and may yet give it back. With neither left it is gone.
+//! 2. Both kinds stand for a run of slots without gaps, so the sum of the two counts never falls from one
+//!    slot to the next: what goes, goes at the front.
+//! 3. `unread` is the number of slots with readers. It is what a bounded stream counts: what is only held
+//!    takes no room.
+//! 4. Nothing here runs user code. What is removed is handed out, to be dropped by the caller when no borrow
+//!    is held.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

@@ -10,7 +10,8 @@ use super::place::Ahead;
 use super::{Stream, from};
 
 impl<T: 'static> Stream<T> {
-    /// The pairs of the elements of both; it ends with the shorter one (`Lwt_stream.combine`). What the longer one has left stays in it.
+    /// The pairs of the elements of both; it ends with the shorter one (`Lwt_stream.combine`). What the
+    /// longer one has left stays in it.
     ///
     /// ```
     /// use lwt_core::{State, stream};
@@ -110,7 +111,8 @@ pub fn choose<T: 'static>(streams: impl IntoIterator<Item = Stream<T>>) -> Strea
     super::create::from_state(streams, |streams| {
         let streams = streams.clone();
         iterate((), move |()| {
-            // Whose turn it is stands first. Elements are looked for in a copy: a source that is asked may call anything.
+            // Whose turn it is stands first. Elements are looked for in a copy: a source that is asked may
+            // call anything.
             let turns: Vec<Stream<T>> = streams.call(|streams| streams.iter().map(Stream::share).collect());
             let mut ended = vec![false; turns.len()];
             let mut chosen = None;

@@ -1,6 +1,7 @@
 //! What reads a stream to its end.
 //!
-//! These go on when their promise is dropped, as every function of the user does that something calls; a cancel stops them.
+//! These go on when their promise is dropped, as every function of the user does that something calls; a
+//! cancel stops them.
 
 use std::ops::ControlFlow::{Break, Continue};
 
@@ -28,7 +29,8 @@ impl<T: 'static> Stream<T> {
         self.fold_s(start, move |state, element| Promise::ready(f(state, element)))
     }
 
-    /// [`fold`](Stream::fold) with a function that takes its time (`Lwt_stream.fold_s`). A cancel goes on to its promise.
+    /// [`fold`](Stream::fold) with a function that takes its time (`Lwt_stream.fold_s`). A cancel goes on to
+    /// its promise.
     ///
     /// # Errors
     /// That of the source, or of `f`.
@@ -61,7 +63,8 @@ impl<T: 'static> Stream<T> {
         self.fold((), move |(), element| f(element))
     }
 
-    /// [`iter`](Stream::iter) with a function that takes its time, one element after the other (`Lwt_stream.iter_s`).
+    /// [`iter`](Stream::iter) with a function that takes its time, one element after the other
+    /// (`Lwt_stream.iter_s`).
     ///
     /// # Errors
     /// That of the source, or of `f`.
@@ -70,9 +73,11 @@ impl<T: 'static> Stream<T> {
         self.fold_s((), move |(), element| f(element))
     }
 
-    /// [`iter`](Stream::iter) with a function that takes its time, for all elements at once, as they come (`Lwt_stream.iter_p`).
+    /// [`iter`](Stream::iter) with a function that takes its time, for all elements at once, as they come
+    /// (`Lwt_stream.iter_p`).
     ///
-    /// After a failure no more elements are taken. A cancel goes on to all of `f`'s promises. The result comes when all of them have ended.
+    /// After a failure no more elements are taken. A cancel goes on to all of `f`'s promises. The result
+    /// comes when all of them have ended.
     ///
     /// # Errors
     /// The first in time: of the source, or of `f`.
@@ -81,8 +86,8 @@ impl<T: 'static> Stream<T> {
         self.iter_n(usize::MAX, f)
     }
 
-    /// [`iter_p`](Stream::iter_p) with at most `max_concurrency` of `f`'s promises pending at once (`Lwt_stream.iter_n`). No element is taken before there
-    /// is a place for it.
+    /// [`iter_p`](Stream::iter_p) with at most `max_concurrency` of `f`'s promises pending at once
+    /// (`Lwt_stream.iter_n`). No element is taken before there is a place for it.
     ///
     /// # Errors
     /// The first in time: of the source, or of `f`.
@@ -105,10 +110,11 @@ impl<T: 'static> Stream<T> {
         crew(max_concurrency, move || stream.get(), f)
     }
 
-    /// What `f` makes of the first element of which it makes something; those before it are gone. `None` at the end
-    /// (`Lwt_stream.find_map`).
+    /// What `f` makes of the first element of which it makes something; those before it are gone. `None` at
+    /// the end (`Lwt_stream.find_map`).
     ///
-    /// It stops also when its promise is dropped. A cancel or a drop while it waits leaves the elements that follow.
+    /// It stops also when its promise is dropped. A cancel or a drop while it waits leaves the elements that
+    /// follow.
     ///
     /// # Errors
     /// That of the source, if it fails, or a panic of `f`.
@@ -123,7 +129,8 @@ impl<T: 'static> Stream<T> {
         self.find_map_s(move |element| Promise::ready(f(element)))
     }
 
-    /// [`find_map`](Stream::find_map) with a function that takes its time (`Lwt_stream.find_map_s`). A cancel goes on to its promise.
+    /// [`find_map`](Stream::find_map) with a function that takes its time (`Lwt_stream.find_map_s`). A cancel
+    /// goes on to its promise.
     ///
     /// # Errors
     /// That of the source, or of `f`.

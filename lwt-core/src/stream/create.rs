@@ -13,9 +13,11 @@ use super::push::{BoundedPush, Push};
 
 /// A stream that asks `f` for each element; `None` ends it (`Lwt_stream.from`).
 ///
-/// `f` is asked when a reader needs an element that is not there, and not again before its last promise is resolved. When the reader is cancelled or dropped meanwhile, `f`'s promise goes
-/// on, and its element waits for the next reader; when the whole stream is dropped, `f`'s promise is cancelled
-/// ([`no_cancel`](Promise::no_cancel) prevents that). A rejection or a panic of `f` rejects whoever reads; then `f` is asked anew.
+/// `f` is asked when a reader needs an element that is not there, and not again before its last promise is
+/// resolved. When the reader is cancelled or dropped meanwhile, `f`'s promise goes on, and its element waits
+/// for the next reader; when the whole stream is dropped, `f`'s promise is cancelled
+/// ([`no_cancel`](Promise::no_cancel) prevents that). A rejection or a panic of `f` rejects whoever reads;
+/// then `f` is asked anew.
 ///
 /// ```
 /// use lwt_core::{Promise, State, stream};
@@ -93,8 +95,8 @@ pub fn of_list<T: 'static>(elements: impl IntoIterator<Item = T>) -> Stream<T> {
     Stream::with_source(Source::Pull(Pull::new(None)), elements, true)
 }
 
-/// The stream of an iterator, which is asked for one element at a time when it is needed (`Lwt_stream.of_seq`). It is closed when the
-/// iterator has said that it has no more.
+/// The stream of an iterator, which is asked for one element at a time when it is needed
+/// (`Lwt_stream.of_seq`). It is closed when the iterator has said that it has no more.
 ///
 /// ```
 /// use lwt_core::{State, stream};
@@ -110,8 +112,9 @@ where
     from_direct(move || elements.next())
 }
 
-/// The stream of a sequence, which is forced one step at a time when an element is needed (`Lwt_stream.of_lwt_seq`). It is closed when the
-/// sequence has ended; a step that fails is forced again by the next reader.
+/// The stream of a sequence, which is forced one step at a time when an element is needed
+/// (`Lwt_stream.of_lwt_seq`). It is closed when the sequence has ended; a step that fails is forced again by
+/// the next reader.
 ///
 /// ```
 /// use lwt_core::{State, seq, stream};
@@ -122,9 +125,11 @@ pub fn of_seq<T: 'static>(seq: Seq<T>) -> Stream<T> {
     from_state(seq, |at| at.call(|at| at.clone()).take_head(at))
 }
 
-/// A stream and the handle that pushes into it (`Lwt_stream.create`). There is no bound: see [`create_bounded`] for one.
+/// A stream and the handle that pushes into it (`Lwt_stream.create`). There is no bound: see
+/// [`create_bounded`] for one.
 ///
-/// The stream ends by [`Push::close`], or when the last [`Push`] is dropped. The handle does not keep the stream.
+/// The stream ends by [`Push::close`], or when the last [`Push`] is dropped. The handle does not keep the
+/// stream.
 ///
 /// ```
 /// use lwt_core::{State, stream};
@@ -139,8 +144,8 @@ pub fn create<T: 'static>() -> (Stream<T>, Push<T>) {
     (stream, push)
 }
 
-/// [`create`], and a function whose argument the stream keeps until it is dropped or another one is given (`Lwt_stream.create_with_reference`):
-/// for what feeds the stream and must live as long.
+/// [`create`], and a function whose argument the stream keeps until it is dropped or another one is given
+/// (`Lwt_stream.create_with_reference`): for what feeds the stream and must live as long.
 ///
 /// ```
 /// use lwt_core::stream;
@@ -164,10 +169,12 @@ pub fn create_with_reference<T: 'static, R: 'static>() -> (Stream<T>, Push<T>, i
     (stream, push, keep)
 }
 
-/// A stream that holds `size` elements, and the handle that pushes into it and waits while it is full (`Lwt_stream.create_bounded`).
+/// A stream that holds `size` elements, and the handle that pushes into it and waits while it is full
+/// (`Lwt_stream.create_bounded`).
 ///
-/// With size 0 it is a rendezvous: a push waits for the reader that takes the element. The stream ends by [`BoundedPush::close`], or, as soon as a push that
-/// waits has got through, when the last [`BoundedPush`] is dropped.
+/// With size 0 it is a rendezvous: a push waits for the reader that takes the element. The stream ends by
+/// [`BoundedPush::close`], or, as soon as a push that waits has got through, when the last [`BoundedPush`] is
+/// dropped.
 ///
 /// ```
 /// use lwt_core::{State, stream};
@@ -188,8 +195,8 @@ fn gated<T: 'static>(size: usize) -> Stream<T> {
     Stream::with_source(Source::Gate(Gate::new(size)), iter::empty(), false)
 }
 
-/// A stream whose elements are made by steps that may each take several promises: `step` is called with a handle on the state, and never while its last
-/// promise is pending.
+/// A stream whose elements are made by steps that may each take several promises: `step` is called with a
+/// handle on the state, and never while its last promise is pending.
 pub(super) fn from_state<S: 'static, T: 'static>(
     state: S,
     mut step: impl FnMut(&Func<S>) -> Promise<Option<T>> + 'static,

@@ -1,10 +1,13 @@
 //! [`crew`]: a function over elements, with a bound on how many of its promises run at once.
 //!
-//! 1. An element is asked for when fewer than `limit` promises are pending, and nothing has failed; one at a time.
-//! 2. After the first failure nothing is asked for any more, and what is being asked for is cancelled. The result is rejected with it, when all that was
-//!    running has ended.
-//! 3. A cancel goes to what is running and to what is being asked for; the result is resolved when all of it has ended.
-//! 4. The function is never called inside itself: [`Crew::go`] runs once at a time, and who would enter it has it go round once more.
+//! 1. An element is asked for when fewer than `limit` promises are pending, and nothing has failed; one at a
+//!    time.
+//! 2. After the first failure nothing is asked for any more, and what is being asked for is cancelled. The
+//!    result is rejected with it, when all that was running has ended.
+//! 3. A cancel goes to what is running and to what is being asked for; the result is resolved when all of it
+//!    has ended.
+//! 4. The function is never called inside itself: [`Crew::go`] runs once at a time, and who would enter it
+//!    has it go round once more.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -34,7 +37,8 @@ struct Crew<P, F> {
     ends: Cell<Option<(Resolver<()>, Resolver<()>)>>,
 }
 
-/// Calls `f` for each element that `pull` gives, until it gives none; at most `limit` of the promises are pending at once.
+/// Calls `f` for each element that `pull` gives, until it gives none; at most `limit` of the promises are
+/// pending at once.
 #[track_caller]
 pub(crate) fn crew<T, P, F>(limit: usize, pull: P, f: F) -> Promise<()>
 where

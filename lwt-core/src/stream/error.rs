@@ -1,9 +1,11 @@
-//! What goes wrong with a stream: [`Closed`], [`Full`], [`Empty`], and [`PushError`], which gives the element back.
+//! What goes wrong with a stream: [`Closed`], [`Full`], [`Empty`], and [`PushError`], which gives the element
+//! back.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// The cause of a rejection because the stream is closed, or nobody is left who could read it (`Lwt_stream.Closed`).
+/// The cause of a rejection because the stream is closed, or nobody is left who could read it
+/// (`Lwt_stream.Closed`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
 

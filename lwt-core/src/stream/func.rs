@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// A handle on a function, or on other state that user code changes. No borrow is held while it is in use: it is out of its place, and
-/// comes back also when it panics.
+/// A handle on a function, or on other state that user code changes. No borrow is held while it is in use: it
+/// is out of its place, and comes back also when it panics.
 ///
-/// Its users see to it that no call begins inside another: a source is never asked inside itself, and a loop has one step in progress.
+/// Its users see to it that no call begins inside another: a source is never asked inside itself, and a loop
+/// has one step in progress.
 pub(crate) struct Func<F>(Rc<Cell<Option<F>>>);
 
 impl<F> Clone for Func<F> {

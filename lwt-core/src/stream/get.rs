@@ -25,7 +25,8 @@ impl<T: 'static> Stream<T> {
 
     /// Takes the next element; `None` at the end (`Lwt_stream.get`).
     ///
-    /// Of several that wait, each gets an element of its own, in the order of the calls. (In Lwt all get the same one.)
+    /// Of several that wait, each gets an element of its own, in the order of the calls. (In Lwt all get the
+    /// same one.)
     ///
     /// # Errors
     /// That of the source, if it fails here.
@@ -137,7 +138,8 @@ impl<T: 'static> Stream<T> {
 
     // ---- looking ----
 
-    /// A clone of the next element, which stays; `None` at the end (`Lwt_stream.peek`). Several that wait all get the same.
+    /// A clone of the next element, which stays; `None` at the end (`Lwt_stream.peek`). Several that wait all
+    /// get the same.
     ///
     /// # Errors
     /// That of the source, if it fails here; the next read goes on behind it.
@@ -177,7 +179,8 @@ impl<T: 'static> Stream<T> {
         self.scan(Way::Copy, n, None, |found| Ok(found.elements))
     }
 
-    /// Whether the stream has no elements left (`Lwt_stream.is_empty`). Waits until one comes or the stream ends.
+    /// Whether the stream has no elements left (`Lwt_stream.is_empty`). Waits until one comes or the stream
+    /// ends.
     ///
     /// # Errors
     /// That of the source, if it fails here; the next read goes on behind it.
@@ -215,7 +218,8 @@ impl<T: 'static> Stream<T> {
         self.njunk(1)
     }
 
-    /// Throws the next `n` elements away, fewer at the end (`Lwt_stream.njunk`). A cancel gives back all of them.
+    /// Throws the next `n` elements away, fewer at the end (`Lwt_stream.njunk`). A cancel gives back all of
+    /// them.
     ///
     /// # Errors
     /// That of the source, if it fails here; the elements before it are given back.
@@ -224,7 +228,8 @@ impl<T: 'static> Stream<T> {
         self.scan(Way::Drop, n, None, |_| Ok(()))
     }
 
-    /// Throws elements away as long as `f` says yes (`Lwt_stream.junk_while`). Those for which it has said so are gone also after a cancel.
+    /// Throws elements away as long as `f` says yes (`Lwt_stream.junk_while`). Those for which it has said so
+    /// are gone also after a cancel.
     ///
     /// # Errors
     /// That of the source, if it fails here, or a panic of `f`.
@@ -250,7 +255,8 @@ impl<T: 'static> Stream<T> {
 
     // ---- searching ----
 
-    /// Takes the first element for which `f` says yes; those before it are thrown away. `None` at the end (`Lwt_stream.find`).
+    /// Takes the first element for which `f` says yes; those before it are thrown away. `None` at the end
+    /// (`Lwt_stream.find`).
     ///
     /// # Errors
     /// That of the source, if it fails here, or a panic of `f`, whose element stays.
@@ -276,10 +282,12 @@ impl<T: 'static> Stream<T> {
 
     // ---- what is there ----
 
-    /// Takes all that is there now (`Lwt_stream.get_available`). Never waits; nothing, if another operation waits already.
+    /// Takes all that is there now (`Lwt_stream.get_available`). Never waits; nothing, if another operation
+    /// waits already.
     ///
-    /// A source is asked as long as it answers at once; for one that always does, there is [`get_available_up_to`](Stream::get_available_up_to). A failure of the
-    /// source is left for the next read.
+    /// A source is asked as long as it answers at once; for one that always does, there is
+    /// [`get_available_up_to`](Stream::get_available_up_to). A failure of the source is left for the next
+    /// read.
     ///
     /// ```
     /// let (s, push) = lwt_core::stream::create();
@@ -292,7 +300,8 @@ impl<T: 'static> Stream<T> {
         self.get_available_up_to(usize::MAX)
     }
 
-    /// Takes at most `n` elements of what is there now (`Lwt_stream.get_available_up_to`): see [`get_available`](Stream::get_available).
+    /// Takes at most `n` elements of what is there now (`Lwt_stream.get_available_up_to`): see
+    /// [`get_available`](Stream::get_available).
     ///
     /// ```
     /// let s = lwt_core::stream::of_iter(1..);
@@ -302,7 +311,8 @@ impl<T: 'static> Stream<T> {
         std::iter::from_fn(|| self.get_element_now()).take(n).collect()
     }
 
-    /// Throws all away that is there now (`Lwt_stream.junk_available`, and `junk_old`): see [`get_available`](Stream::get_available).
+    /// Throws all away that is there now (`Lwt_stream.junk_available`, and `junk_old`): see
+    /// [`get_available`](Stream::get_available).
     ///
     /// ```
     /// use lwt_core::{State, stream};

@@ -1,13 +1,16 @@
 //! [`Hub`]: what all readers of a stream share: the buffer, and where its elements come from.
 //!
-//! Elements come from a *pull* source, a function that is asked for one at a time, or through a *gate*, from those who push.
+//! Elements come from a *pull* source, a function that is asked for one at a time, or through a *gate*, from
+//! those who push.
 //!
-//! 1. A pull source is asked only when a reader needs an element that is not there, and never again before its last promise is resolved. What it gives goes into the buffer, so that a
-//!    reader that gave up loses nothing.
-//! 2. Readers own the hub; sources, pushers and callbacks know it weakly. A reader with operations in progress is in `waiting`, which keeps it and
-//!    thereby the hub: an operation in progress keeps its stream.
-//! 3. With the last reader the hub goes: the elements are freed though the push handle lives, what the source was waiting for is cancelled, a
-//!    blocked push is rejected.
+//! 1. A pull source is asked only when a reader needs an element that is not there, and never again before
+//!    its last promise is resolved. What it gives goes into the buffer, so that a reader that gave up loses
+//!    nothing.
+//! 2. Readers own the hub; sources, pushers and callbacks know it weakly. A reader with operations in
+//!    progress is in `waiting`, which keeps it and thereby the hub: an operation in progress keeps its
+//!    stream.
+//! 3. With the last reader the hub goes: the elements are freed though the push handle lives, what the source
+//!    was waiting for is cancelled, a blocked push is rejected.
 //! 4. `closed`: nothing will be pushed any more. `ended`: nothing will come into the buffer any more.
 //! 5. No borrow is held while a source, a callback, a clone function or a destructor runs.
 
@@ -76,7 +79,8 @@ pub(super) struct Hub<T: 'static> {
 }
 
 impl<T: 'static> Hub<T> {
-    /// A hub with one reader, which is at the first of `items`. With `closed` nothing is pushed or asked for after them.
+    /// A hub with one reader, which is at the first of `items`. With `closed` nothing is pushed or asked for
+    /// after them.
     pub(super) fn new(source: Source<T>, items: impl IntoIterator<Item = T>, closed: bool) -> Rc<Hub<T>> {
         let ended = closed && !matches!(&source, Source::Pull(pull) if pull.has_ask());
         Rc::new(Hub {
@@ -265,7 +269,8 @@ impl<T: 'static> Hub<T> {
         }
     }
 
-    /// Lets the blocked push through if there is room for its element, or, with `demanded`, a reader with nothing to read.
+    /// Lets the blocked push through if there is room for its element, or, with `demanded`, a reader with
+    /// nothing to read.
     fn admit(&self, gate: &Gate<T>, demanded: bool) {
         let (unread, is_read) = {
             let buffer = self.buffer.borrow();

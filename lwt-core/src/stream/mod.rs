@@ -1,8 +1,10 @@
 //! Streams: elements that come one after the other, in their own time (`Lwt_stream`).
 //!
-//! A [`Stream`] is read with [`get`](Stream::get) and its relatives, which wait for what is not there yet. Elements come from a function that is asked for them ([`from`],
-//! [`from_direct`]), from those who push ([`create`], and with back-pressure [`create_bounded`]), from lists and iterators ([`of_list`], [`of_iter`]), from other streams
-//! ([`map`](Stream::map), [`choose`], ...), or from any `futures_core::Stream` ([`of_futures`]). A `Stream` is itself a `futures_core::Stream`.
+//! A [`Stream`] is read with [`get`](Stream::get) and its relatives, which wait for what is not there yet.
+//! Elements come from a function that is asked for them ([`from`], [`from_direct`]), from those who push
+//! ([`create`], and with back-pressure [`create_bounded`]), from lists and iterators ([`of_list`],
+//! [`of_iter`]), from other streams ([`map`](Stream::map), [`choose`], ...), or from any
+//! `futures_core::Stream` ([`of_futures`]). A `Stream` is itself a `futures_core::Stream`.
 //!
 //! ```
 //! use lwt_core::{Error, scheduler, spawn, stream};
@@ -26,29 +28,38 @@
 //!
 //! # Rules
 //!
-//! * **Readers.** A stream is a place to read from. [`share`](Stream::share) gives another handle on the same place: what is read through the one is not
-//!   seen by the other. `clone` gives an independent reader at the same place, which sees every element from there on. An element is kept until the
-//!   slowest reader has passed it, and is cloned for all but that one; a stream that was never cloned moves its elements, which need not be `Clone`.
-//! * **Order.** Operations on one place take effect in the order in which they were called. Several that wait each get an element of their own; only `peek` and
-//!   its relatives share.
-//! * **Cancel and drop.** An operation whose promise is cancelled or dropped loses no element: one that had not all it needs gives back what it had. What calls a function for each
-//!   element ([`fold`](Stream::fold), [`iter`](Stream::iter), ...) goes on when its promise is dropped, and stops when it is cancelled.
-//! * **Errors.** A rejection or a panic of a source, or of the function of a transformer, takes the place of an element: who reads there is rejected with it, and the
-//!   stream goes on behind it. An operation of several elements that meets one gives back the elements before it.
-//! * **Functions** that are called for each element are `FnMut`, and never run inside themselves: a call that would have to waits.
-//! * **The end.** An operation in progress keeps its stream. When the last handle is dropped, the elements are freed, and what the source was waiting for is cancelled.
+//! * **Readers.** A stream is a place to read from. [`share`](Stream::share) gives another handle on the same
+//!   place: what is read through the one is not seen by the other. `clone` gives an independent reader at the
+//!   same place, which sees every element from there on. An element is kept until the slowest reader has
+//!   passed it, and is cloned for all but that one; a stream that was never cloned moves its elements, which
+//!   need not be `Clone`.
+//! * **Order.** Operations on one place take effect in the order in which they were called. Several that wait
+//!   each get an element of their own; only `peek` and its relatives share.
+//! * **Cancel and drop.** An operation whose promise is cancelled or dropped loses no element: one that had
+//!   not all it needs gives back what it had. What calls a function for each element ([`fold`](Stream::fold),
+//!   [`iter`](Stream::iter), ...) goes on when its promise is dropped, and stops when it is cancelled.
+//! * **Errors.** A rejection or a panic of a source, or of the function of a transformer, takes the place of
+//!   an element: who reads there is rejected with it, and the stream goes on behind it. An operation of
+//!   several elements that meets one gives back the elements before it.
+//! * **Functions** that are called for each element are `FnMut`, and never run inside themselves: a call that
+//!   would have to waits.
+//! * **The end.** An operation in progress keeps its stream. When the last handle is dropped, the elements
+//!   are freed, and what the source was waiting for is cancelled.
 //!
 //! # Reading guide
 //!
 //! 1. `buffer.rs`: the elements that somebody has still to read.
 //! 2. `hub.rs`: where they come from; what all readers share.
-//! 3. `place.rs`, `reader.rs`: a place in the stream, and the queue of operations there; `waiters.rs`, the queue; `turn.rs`.
+//! 3. `place.rs`, `reader.rs`: a place in the stream, and the queue of operations there; `waiters.rs`, the
+//!    queue; `turn.rs`.
 //! 4. `scan.rs`: operations over several elements.
-//! 5. The rest is what users see: `create.rs`, `push.rs`, `get.rs`, `transform.rs`, `consume.rs` (with `crew.rs`), `combine.rs`, `parse.rs`, `text.rs`, `interop.rs`, `error.rs`.
+//! 5. The rest is what users see: `create.rs`, `push.rs`, `get.rs`, `transform.rs`, `consume.rs` (with
+//!    `crew.rs`), `combine.rs`, `parse.rs`, `text.rs`, `interop.rs`, `error.rs`.
 //!
 //! # Coming from `Lwt_stream`
 //!
-//! `return` is [`ready`], `return_lwt` is [`of_promise`], `of_array` is [`of_list`], `of_seq` is [`of_iter`], `of_lwt_seq` is [`of_seq`], `wrap_exn` is [`wrap_err`](Stream::wrap_err); `junk_old` is
+//! `return` is [`ready`], `return_lwt` is [`of_promise`], `of_array` is [`of_list`], `of_seq` is [`of_iter`],
+//! `of_lwt_seq` is [`of_seq`], `wrap_exn` is [`wrap_err`](Stream::wrap_err); `junk_old` is
 //! [`junk_available`](Stream::junk_available). `create`'s `push None` is [`Push::close`].
 
 mod buffer;
@@ -118,7 +129,8 @@ impl<T: 'static> Stream<T> {
 
     /// Another handle on the same place: what is read through the one is not seen by the other.
     ///
-    /// In Lwt every use of a stream is such a handle. Transformers take a stream; to go on with it beside them, share it.
+    /// In Lwt every use of a stream is such a handle. Transformers take a stream; to go on with it beside
+    /// them, share it.
     ///
     /// ```
     /// use lwt_core::{State, stream};
@@ -131,8 +143,8 @@ impl<T: 'static> Stream<T> {
         Stream::with_reader(self.reader.clone())
     }
 
-    /// Whether nothing more can be pushed, or the source has said that it has no more (`Lwt_stream.is_closed`). There may still be elements to
-    /// read: closed is not empty.
+    /// Whether nothing more can be pushed, or the source has said that it has no more
+    /// (`Lwt_stream.is_closed`). There may still be elements to read: closed is not empty.
     ///
     /// ```
     /// let s = lwt_core::stream::of_list([1]);
@@ -142,7 +154,8 @@ impl<T: 'static> Stream<T> {
         self.reader.hub.is_closed()
     }
 
-    /// A promise that is fulfilled when the stream is closed (`Lwt_stream.closed`); [`is_closed`](Stream::is_closed) is true by then.
+    /// A promise that is fulfilled when the stream is closed (`Lwt_stream.closed`);
+    /// [`is_closed`](Stream::is_closed) is true by then.
     ///
     /// A cancel rejects this promise alone.
     ///
@@ -161,9 +174,11 @@ impl<T: 'static> Stream<T> {
 }
 
 impl<T: Clone + 'static> Clone for Stream<T> {
-    /// An independent reader at the same place (`Lwt_stream.clone`): it gets every element from here on, whatever the others read.
+    /// An independent reader at the same place (`Lwt_stream.clone`): it gets every element from here on,
+    /// whatever the others read.
     ///
-    /// Elements are kept until the slowest reader has passed them; a bounded stream counts those that the slowest has still to read.
+    /// Elements are kept until the slowest reader has passed them; a bounded stream counts those that the
+    /// slowest has still to read.
     ///
     /// ```
     /// use lwt_core::{State, stream};

@@ -6,12 +6,16 @@ use crate::promise::attach::caught;
 use super::Stream;
 
 impl<T: Clone + 'static> Stream<T> {
-    /// Has `f` read from here; if its promise is rejected, or it panics, nothing has been read (`Lwt_stream.parse`).
+    /// Has `f` read from here; if its promise is rejected, or it panics, nothing has been read
+    /// (`Lwt_stream.parse`).
     ///
-    /// `f` gets a stream at this place. When its promise is fulfilled, this stream is where that one is. Other operations on this place wait meanwhile, so none of them sees what may be
-    /// undone; `f` therefore reads from the stream that it is given, not from this one. In a bounded stream, what `f` has read makes room.
+    /// `f` gets a stream at this place. When its promise is fulfilled, this stream is where that one is.
+    /// Other operations on this place wait meanwhile, so none of them sees what may be undone; `f` therefore
+    /// reads from the stream that it is given, not from this one. In a bounded stream, what `f` has read
+    /// makes room.
     ///
-    /// A cancel goes on to `f`'s promise; if that is rejected by it, nothing has been read. When the promise is dropped, `f` goes on.
+    /// A cancel goes on to `f`'s promise; if that is rejected by it, nothing has been read. When the promise
+    /// is dropped, `f` goes on.
     ///
     /// # Errors
     /// That of `f`.

@@ -1,7 +1,7 @@
 //! A reader's place: what is ahead of it, taking that, setting it aside and giving it back.
 //!
-//! Part of [`Reader`]; only the operation whose turn it is calls these. The claims are the slots from [`place`](Reader::place) to `next`: elements, and
-//! among them failures that were told before.
+//! Part of [`Reader`]; only the operation whose turn it is calls these. The claims are the slots from
+//! [`place`](Reader::place) to `next`: elements, and among them failures that were told before.
 
 use std::rc::Rc;
 
@@ -113,7 +113,8 @@ impl<T: 'static> Reader<T> {
         error
     }
 
-    /// Takes what is ahead, which is not nothing. Nothing is taken, and the result is `None`, if it is not `wanted` any more when it is there.
+    /// Takes what is ahead, which is not nothing. Nothing is taken, and the result is `None`, if it is not
+    /// `wanted` any more when it is there.
     pub(super) fn take(&self, wanted: impl Fn() -> bool) -> Option<Result<Option<T>, Error>> {
         match self.ahead() {
             Ahead::Element => {}
@@ -142,7 +143,8 @@ impl<T: 'static> Reader<T> {
         Some(Ok(Some(copy)))
     }
 
-    /// Takes all that was set aside. Nothing is taken, and the result is `None`, if it is not `wanted` any more when it is there.
+    /// Takes all that was set aside. Nothing is taken, and the result is `None`, if it is not `wanted` any
+    /// more when it is there.
     pub(super) fn take_claimed(&self, wanted: impl Fn() -> bool) -> Option<Result<Vec<T>, Error>> {
         let (place, many) = (self.place(), self.claimed.get() as usize);
         let mut copies: Vec<Option<T>> = Vec::new();
@@ -177,7 +179,8 @@ impl<T: 'static> Reader<T> {
         Some(values.collect())
     }
 
-    /// The claimed elements that others have still to read too, of those that are `asked` for by their place among the claimed ones.
+    /// The claimed elements that others have still to read too, of those that are `asked` for by their place
+    /// among the claimed ones.
     fn claimed_shares(&self, asked: impl Fn(usize) -> bool) -> Vec<(usize, Rc<T>)> {
         let mut buffer = self.hub.buffer.borrow_mut();
         let numbers = (self.place()..self.next.get()).enumerate();

@@ -50,7 +50,8 @@ impl<T: 'static> Drop for End<T> {
     }
 }
 
-/// The end of an unbounded stream that pushes: see [`create`](super::create()). Clones push into the same stream.
+/// The end of an unbounded stream that pushes: see [`create`](super::create()). Clones push into the same
+/// stream.
 ///
 /// It does not keep the stream: when all readers are dropped, so are the elements, and a push fails.
 pub struct Push<T: 'static> {
@@ -62,8 +63,8 @@ impl<T: 'static> Push<T> {
         Push { end: End::new(hub) }
     }
 
-    /// Appends an element (`push (Some x)`). Who waits for it gets it before this returns; inside a cascade, as after
-    /// [`wakeup_later`](crate::Resolver::wakeup_later).
+    /// Appends an element (`push (Some x)`). Who waits for it gets it before this returns; inside a cascade,
+    /// as after [`wakeup_later`](crate::Resolver::wakeup_later).
     ///
     /// # Errors
     /// [`PushError::Closed`] with the element, if the stream was closed, or nobody is left to read it.
@@ -106,9 +107,11 @@ impl<T: 'static> fmt::Debug for Push<T> {
     }
 }
 
-/// The end of a bounded stream that pushes (`Lwt_stream.bounded_push`): see [`create_bounded`](super::create_bounded()). Clones push into the same stream.
+/// The end of a bounded stream that pushes (`Lwt_stream.bounded_push`): see
+/// [`create_bounded`](super::create_bounded()). Clones push into the same stream.
 ///
-/// One push may wait for room; further ones fail until it is through, so that who pushes without waiting cannot fill the memory.
+/// One push may wait for room; further ones fail until it is through, so that who pushes without waiting
+/// cannot fill the memory.
 pub struct BoundedPush<T: 'static> {
     end: Rc<End<T>>,
 }
@@ -120,11 +123,14 @@ impl<T: 'static> BoundedPush<T> {
 
     /// Appends an element as soon as there is room (`push`). Fulfilled when the stream has it.
     ///
-    /// A cancel takes the element back: it is dropped, and nobody ever sees it. Dropping the promise leaves it where it is: it is delivered in its turn.
+    /// A cancel takes the element back: it is dropped, and nobody ever sees it. Dropping the promise leaves
+    /// it where it is: it is delivered in its turn.
     ///
     /// # Errors
-    /// * [`Closed`], if the stream was closed, or is closed while this waits, or nobody is left to read it: the element is dropped.
-    /// * [`Full`](super::Full), if a push waits already: the element is dropped. [`try_push`](BoundedPush::try_push) gives it back.
+    /// * [`Closed`], if the stream was closed, or is closed while this waits, or nobody is left to read it:
+    ///   the element is dropped.
+    /// * [`Full`](super::Full), if a push waits already: the element is dropped.
+    ///   [`try_push`](BoundedPush::try_push) gives it back.
     ///
     /// ```
     /// use lwt_core::{State, stream};
@@ -160,7 +166,8 @@ impl<T: 'static> BoundedPush<T> {
 
     /// Ends the stream (`close`): what it has can still be read. Whether it was open.
     ///
-    /// A push that waits is rejected with [`Closed`], and its element is dropped; if nobody holds its promise any more, its element is delivered instead.
+    /// A push that waits is rejected with [`Closed`], and its element is dropped; if nobody holds its promise
+    /// any more, its element is delivered instead.
     pub fn close(&self) -> bool {
         self.end.close()
     }

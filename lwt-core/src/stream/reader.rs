@@ -1,11 +1,13 @@
 //! [`Reader`]: a place in a stream, and the queue of the operations that read from there.
 //!
-//! 1. Operations take effect in the order in which they were called. The first in the queue is the only one that takes or sets aside elements; an
-//!    operation that finds the queue empty and its element there does not enter it at all.
-//! 2. While an operation runs user code (a predicate, a clone function) or holds the [`Turn`], the reader is *locked*: calls that would
-//!    overtake it only enter the queue, and whoever unlocks serves it.
-//! 3. An operation of many elements *claims* them one by one and keeps them as claimed until it has all, so that they make room at the gate. Claims are `claimed` numbers
-//!    before `next`. They end together: taken, or given back when the operation is cancelled, dropped or fails.
+//! 1. Operations take effect in the order in which they were called. The first in the queue is the only one
+//!    that takes or sets aside elements; an operation that finds the queue empty and its element there does
+//!    not enter it at all.
+//! 2. While an operation runs user code (a predicate, a clone function) or holds the [`Turn`], the reader is
+//!    *locked*: calls that would overtake it only enter the queue, and whoever unlocks serves it.
+//! 3. An operation of many elements *claims* them one by one and keeps them as claimed until it has all, so
+//!    that they make room at the gate. Claims are `claimed` numbers before `next`. They end together: taken,
+//!    or given back when the operation is cancelled, dropped or fails.
 //! 4. An operation whose promise is cancelled or dropped leaves the queue at once.
 //! 5. The queue is not empty and the reader unlocked: then the hub lists it as waiting, which keeps it alive.
 
@@ -42,7 +44,8 @@ pub(super) struct Reader<T: 'static> {
     /// The number of the first element that is neither read nor claimed.
     pub(super) next: Cell<u64>,
     pub(super) claimed: Cell<u64>,
-    /// Failures that an operation was told of which then gave back the elements before them: nobody is to be told again.
+    /// Failures that an operation was told of which then gave back the elements before them: nobody is to be
+    /// told again.
     pub(super) told: RefCell<VecDeque<u64>>,
     queue: RefCell<Waiters<Request<T>>>,
     pub(super) locked: Cell<bool>,

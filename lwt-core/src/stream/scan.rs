@@ -1,7 +1,8 @@
 //! [`Scan`]: an operation that goes over several elements: all of the reading functions except `get`.
 //!
-//! Element by element: is it one of those that the operation is about ([`Test`]), and if so, what becomes of it ([`Found`] at the end). Elements that the
-//! operation wants are claimed until it is complete; what it only throws away goes at once.
+//! Element by element: is it one of those that the operation is about ([`Test`]), and if so, what becomes of
+//! it ([`Found`] at the end). Elements that the operation wants are claimed until it is complete; what it
+//! only throws away goes at once.
 
 use crate::promise::attach::caught;
 use crate::{Canceller, Error, Promise, Resolver};

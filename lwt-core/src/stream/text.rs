@@ -7,7 +7,8 @@ use crate::Promise;
 use super::create::from_state;
 use super::{Stream, of_list};
 
-/// The characters of a text, closed (`Lwt_stream.of_string`, whose characters are bytes: that is [`of_bytes`]).
+/// The characters of a text, closed (`Lwt_stream.of_string`, whose characters are bytes: that is
+/// [`of_bytes`]).
 ///
 /// ```
 /// use lwt_core::{State, stream};

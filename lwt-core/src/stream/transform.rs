@@ -1,7 +1,9 @@
 //! Streams made from a stream.
 //!
-//! Each is a [`from`](super::from()) whose source takes elements from the stream below. They are lazy: nothing is taken before it is asked for. When the reader above gives
-//! up, the element that is on its way is kept for the next one; when the stream above is dropped while it waits for an element, that stays in the stream below.
+//! Each is a [`from`](super::from()) whose source takes elements from the stream below. They are lazy:
+//! nothing is taken before it is asked for. When the reader above gives up, the element that is on its way is
+//! kept for the next one; when the stream above is dropped while it waits for an element, that stays in the
+//! stream below.
 
 use std::ops::ControlFlow::{Break, Continue};
 
@@ -39,7 +41,8 @@ impl<T: 'static> Stream<T> {
         self.skim(move |element| Promise::ready(Some(f(element))))
     }
 
-    /// [`map`](Stream::map) with a function that takes its time, one element after the other (`Lwt_stream.map_s`).
+    /// [`map`](Stream::map) with a function that takes its time, one element after the other
+    /// (`Lwt_stream.map_s`).
     pub fn map_s<U: 'static>(self, mut f: impl FnMut(T) -> Promise<U> + 'static) -> Stream<U> {
         self.skim(move |element| f(element).map(Some))
     }

@@ -1,7 +1,9 @@
 //! [`Waiters`]: who waits, first come first served; a place in the middle may be given up at any time.
 //!
-//! 1. Entries are in the order of their tickets, which are never issued twice; so a ticket is found by bisection.
-//! 2. A place that is given up becomes a hole. Holes at the ends go at once, others when they are half of all.
+//! 1. Entries are in the order of their tickets, which are never issued twice; so a ticket is found by
+//!    bisection.
+//! 2. A place that is given up becomes a hole. Holes at the ends go at once, others when they are half of
+//!    all.
 
 use std::collections::VecDeque;
 

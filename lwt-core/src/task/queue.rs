@@ -95,8 +95,8 @@ pub(crate) fn is_idle() -> bool {
     TASKS.with(|tasks| tasks.live.is_empty()) && len() == 0
 }
 
-/// Drops the futures of all tasks that are live now, whose promises are rejected as abandoned. What their ends begin anew
-/// is left.
+/// Drops the futures of all tasks that are live now, whose promises are rejected as abandoned. What their
+/// ends begin anew is left.
 pub(crate) fn end_all() {
     let ending = List::new();
     TASKS.with(|tasks| ending.append(&tasks.live));

@@ -19,7 +19,6 @@ use crate::promise::cascade::{self, When, guarded};
 use crate::promise::cell::{Body, Header, Raw, Route, VISITED, VTable, detach_nothing, reject};
 use crate::promise::handle::{Handle, Owner, dealloc_as, enlist, expire};
 use crate::promise::resolver::fresh;
-use crate::promise::teardown;
 use crate::storage::Storage;
 use crate::{Error, memory};
 
@@ -158,7 +157,7 @@ unsafe fn retire(task: *const Task) {
     guarded(|| {
         let _installed = this.storage.take().install();
         // SAFETY: the future is there, and `DONE` keeps everybody else from it.
-        unsafe { (this.vtable.drop_future)(task) };
+        guarded(|| unsafe { (this.vtable.drop_future)(task) });
     });
     waker::retire(&this.remote);
 }
@@ -214,7 +213,10 @@ unsafe fn finish<T>(task: *const Task, error: Error) {
 
 /// Drops the future of a live task and rejects its promise.
 pub(super) fn end(task: &TaskRef, error: Error) {
-    teardown::abort(task.task().cell, error);
+    let cell = task.task().cell;
+    // At once, not as an end that may have to wait: the thread's inbox goes after this.
+    // SAFETY: the cell is that of a task, and alive.
+    unsafe { (cell.vtable.abort)(cell, error) };
 }
 
 /// Makes a task of `future` and polls it for the first time.
