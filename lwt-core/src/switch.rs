@@ -8,13 +8,10 @@
 //! ```
 //!
 //! 1. A child is a promise that was added. It stands in the line of children until it is resolved.
-//! 2. The first child that fails cancels all others, newest first, and the body of the scope. Who is added
-//!    later is cancelled at once.
-//! 3. `turn_off` cancels all children, newest first, unless a failure has done so, waits until the last has
-//!    ended, then runs the hooks one after the other, newest first. Nothing stops it half way: not a failure,
-//!    a cancel, a panic nor a dropped promise.
-//! 4. All failures are kept, in the order of their coming; a cancelled child is none. What the switch fails
-//!    with is made of them.
+//! 2. The first child that fails cancels all others, newest first, and the body of the scope. Who is added later is cancelled at once.
+//! 3. `turn_off` cancels all children, newest first, unless a failure has done so, waits until the last has ended, then runs the hooks one after the other, newest first. Nothing
+//!    stops it half way: not a failure, a cancel, a panic nor a dropped promise.
+//! 4. All failures are kept, in the order of their coming; a cancelled child is none. What the switch fails with is made of them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -35,11 +32,9 @@ impl fmt::Display for Off {
 
 impl std::error::Error for Off {}
 
-/// Several things failed in one scope: the first, which is why the others were cancelled, and what failed
-/// after it.
+/// Several things failed in one scope: the first, which is why the others were cancelled, and what failed after it.
 ///
-/// A scope in which only one thing failed is rejected with that error itself. [`first`] and [`others`] look
-/// at both kinds.
+/// A scope in which only one thing failed is rejected with that error itself. [`first`] and [`others`] look at both kinds.
 #[derive(Debug)]
 pub struct SwitchError {
     first: Error,
@@ -101,8 +96,7 @@ pub fn others(error: &Error) -> &[Error] {
 
 /// Owns what is begun in a scope: promises, tasks, and hooks that give resources back (`Lwt_switch.t`).
 ///
-/// Mostly made by [`with_switch`]. A clone is another handle on the same switch. A switch of
-/// [`create`](Switch::create) that nobody turns off does nothing.
+/// Mostly made by [`with_switch`]. A clone is another handle on the same switch. A switch of [`create`](Switch::create) that nobody turns off does nothing.
 pub struct Switch(Rc<Inner>);
 
 type Hook = Box<dyn FnOnce() -> Promise<()>>;
@@ -131,8 +125,7 @@ enum State {
 }
 
 impl Inner {
-    /// Keeps an error, unless it is a cancel, or has nothing in it that is not known already. Whether it is a
-    /// failure.
+    /// Keeps an error, unless it is a cancel, or has nothing in it that is not known already. Whether it is a failure.
     fn note(&self, error: &Error) -> bool {
         if error.is_canceled() {
             return false;
@@ -178,8 +171,7 @@ impl Inner {
         }
     }
 
-    /// Begins to turn the switch off, if that was not begun before. Fulfilled when it is done, which no
-    /// cancel changes.
+    /// Begins to turn the switch off, if that was not begun before. Fulfilled when it is done, which no cancel changes.
     fn end(self: &Rc<Inner>) -> Promise<()> {
         if let Some(end) = &*self.end.borrow() {
             return end.clone();
@@ -251,11 +243,9 @@ impl Switch {
         if self.is_on() { Ok(()) } else { Err(Off) }
     }
 
-    /// Has `hook` run when the switch is turned off (`Lwt_switch.add_hook`; for an optional one see
-    /// [`add_hook`]).
+    /// Has `hook` run when the switch is turned off (`Lwt_switch.add_hook`; for an optional one see [`add_hook`]).
     ///
-    /// Hooks run one after the other, newest first, after all children have ended. All run, also if one fails
-    /// or panics.
+    /// Hooks run one after the other, newest first, after all children have ended. All run, also if one fails or panics.
     ///
     /// ```
     /// # use lwt_core::{Promise, switch::Switch};
@@ -272,9 +262,8 @@ impl Switch {
         Ok(())
     }
 
-    /// Has `hook` run when the switch is turned off, or runs it now if it is off already
-    /// (`Lwt_switch.add_hook_or_exec`; for an optional one see [`add_hook_or_exec`]). Then the promise is
-    /// `hook`'s, else it is fulfilled.
+    /// Has `hook` run when the switch is turned off, or runs it now if it is off already (`Lwt_switch.add_hook_or_exec`; for an
+    /// optional one see [`add_hook_or_exec`]). Then the promise is `hook`'s, else it is fulfilled.
     ///
     /// ```
     /// # use lwt_core::{Promise, switch::Switch};
@@ -290,12 +279,10 @@ impl Switch {
         Promise::from(self.add_hook(hook))
     }
 
-    /// Makes a promise a child: before the switch is off it is cancelled and awaited. Gives it back, for
-    /// those who want its value.
+    /// Makes a promise a child: before the switch is off it is cancelled and awaited. Gives it back, for those who want its value.
     ///
-    /// If it fails, all other children and the body are cancelled, and the scope fails with its error. That
-    /// it is cancelled is no failure. Its error counts as looked at. It is wanted (`Resolver::is_wanted`) for
-    /// as long as it is pending, also if the one given back is dropped.
+    /// If it fails, all other children and the body are cancelled, and the scope fails with its error. That it is cancelled is no failure. Its error
+    /// counts as looked at. It is wanted (`Resolver::is_wanted`) for as long as it is pending, also if the one given back is dropped.
     ///
     /// ```
     /// # use lwt_core::{switch::Switch, task};
@@ -336,8 +323,8 @@ impl Switch {
         Ok(promise)
     }
 
-    /// Runs a future as a task that is a child: [`spawn`](crate::spawn()) and [`add`](Switch::add). If the
-    /// promise is dropped the task goes on, at the latest until the end of the scope.
+    /// Runs a future as a task that is a child: [`spawn`](crate::spawn()) and [`add`](Switch::add). If the promise is dropped the task goes on, at the
+    /// latest until the end of the scope.
     ///
     /// ```
     /// # use lwt_core::{Error, State, switch, pause, scheduler};
@@ -361,11 +348,10 @@ impl Switch {
         self.add(spawn(future))
     }
 
-    /// Turns the switch off (`Lwt_switch.turn_off`): cancels the children, newest first, waits for them, then
-    /// runs the hooks, newest first, one after the other (Lwt starts all of them before it waits).
+    /// Turns the switch off (`Lwt_switch.turn_off`): cancels the children, newest first, waits for them, then runs the hooks, newest first, one after the other (Lwt
+    /// starts all of them before it waits).
     ///
-    /// Fulfilled when all that is done; a second call waits for the same. A cancel ends this wait only, and
-    /// so does dropping it.
+    /// Fulfilled when all that is done; a second call waits for the same. A cancel ends this wait only, and so does dropping it.
     ///
     /// ```
     /// # use lwt_core::switch::Switch;
@@ -407,8 +393,7 @@ pub fn add_hook(switch: Option<&Switch>, hook: impl FnOnce() -> Promise<()> + 's
     switch.map_or(Ok(()), |switch| switch.add_hook(hook))
 }
 
-/// [`Switch::add_hook_or_exec`] for an optional switch (`Lwt_switch.add_hook_or_exec`): with `None` the hook
-/// is dropped.
+/// [`Switch::add_hook_or_exec`] for an optional switch (`Lwt_switch.add_hook_or_exec`): with `None` the hook is dropped.
 ///
 /// ```
 /// # use lwt_core::{Promise, switch};
@@ -421,16 +406,13 @@ pub fn add_hook_or_exec(
     switch.map_or(Promise::ready(()), |switch| switch.add_hook_or_exec(hook))
 }
 
-/// Runs `f` with a new switch, and turns that off when `f` has ended, however it ended
-/// (`Lwt_switch.with_switch`): a structured scope.
+/// Runs `f` with a new switch, and turns that off when `f` has ended, however it ended (`Lwt_switch.with_switch`): a structured scope.
 ///
-/// * The promises and tasks that were added to the switch are cancelled, newest first, and awaited before the
-///   scope ends; who wants them to finish awaits them in `f`. Then the hooks run, newest first.
-/// * If a child fails, the others and `f` are cancelled. The scope ends when all have ended, and is rejected
-///   with that error, those that came later [attached](others).
-/// * A cancel goes to `f`, where it waits. Once `f` has ended it has no effect: the scope is ending anyway.
-///   If the promise is dropped, the scope goes on; if its task is [aborted](crate::task::abort), `f` is
-///   dropped, and the rest happens nevertheless.
+/// * The promises and tasks that were added to the switch are cancelled, newest first, and awaited before the scope ends; who wants them to finish awaits them
+///   in `f`. Then the hooks run, newest first.
+/// * If a child fails, the others and `f` are cancelled. The scope ends when all have ended, and is rejected with that error, those that came later [attached](others).
+/// * A cancel goes to `f`, where it waits. Once `f` has ended it has no effect: the scope is ending anyway. If the promise is dropped, the scope goes on; if its task
+///   is [aborted](crate::task::abort), `f` is dropped, and the rest happens nevertheless.
 ///
 /// `f` may be an `async` closure, or one that returns a promise.
 ///
@@ -448,8 +430,7 @@ pub fn add_hook_or_exec(
 /// ```
 ///
 /// # Errors
-/// What failed first: a child, `f`, a hook. If nothing failed and `f` was cancelled,
-/// [`Canceled`](crate::Canceled).
+/// What failed first: a child, `f`, a hook. If nothing failed and `f` was cancelled, [`Canceled`](crate::Canceled).
 #[track_caller]
 pub fn with_switch<T, F>(f: F) -> Promise<T>
 where
