@@ -13,6 +13,6 @@ shipped() {
     code "$@" | awk '
         { file = $0; sub(/:.*/, "", file); text = $0; sub(/^[^:]*:[0-9]*:/, "", text) }
         file != last { last = file; tests = 0 }
-        text ~ /^#\[cfg\((all\()?test[,)]/ { tests = 1 }
+        text ~ /^#!?\[cfg\((all\()?test[,)]/ { tests = 1 }
         !tests'
 }

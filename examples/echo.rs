@@ -14,9 +14,6 @@
 //! 3. *A signal* closes the listener. What has arrived on the connections by then is sent back, and they are
 //!    closed. Who does not take what is his within the grace time is cut off, and a second signal ends the
 //!    waiting. The exit code is 0.
-//!
-//! The main loop has no signals of its own yet, so they arrive here by a descriptor (`signalfd`), which is
-//! read like any other.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,12 +27,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lexopt::prelude::*;
-use lwt::fd::Fd;
 use lwt::net::{Shutdown, TcpListener, TcpStream};
+use lwt::signal::{self, SIGINT, SIGTERM};
 use lwt::{Error, Promise, choose, join, pick, spawn, wait, within};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 const HELP: &str = "\
 echo: sends back what it receives, on loopback
@@ -92,7 +87,7 @@ fn options() -> Result<Option<(u16, Duration)>, lexopt::Error> {
 
 /// The whole life of the server.
 async fn serve(address: SocketAddr, grace: Duration) -> Result<(), Error> {
-    let signals = signals()?;
+    let signal = asked_to_end();
     if let Ok((_soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // If the system lets us have no more, then fewer must do.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
@@ -102,9 +97,9 @@ async fn serve(address: SocketAddr, grace: Duration) -> Result<(), Error> {
     let (stopping, stop) = wait();
     let live = Rc::new(Live::default());
     // The signal cancels the accepting; the listener is dropped with it, and so closed.
-    pick([spawn(accept(listener, Rc::clone(&live), stopping)), signal(&signals)]).await?;
+    pick([spawn(accept(listener, Rc::clone(&live), stopping)), signal]).await?;
     stop.wakeup(()); // which every connection's task waits for
-    live.drain(grace, signal(&signals)).await
+    live.drain(grace, asked_to_end()).await
 }
 
 /// Takes connections for ever.
@@ -208,26 +203,9 @@ impl Live {
     }
 }
 
-/// The descriptor by which SIGINT and SIGTERM arrive. No other thread may have been started yet, since it
-/// would get them too.
-fn signals() -> Result<Fd, Error> {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGINT);
-    set.add(Signal::SIGTERM);
-    set.thread_block().map_err(io::Error::from)?;
-    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-    let descriptor = SignalFd::with_flags(&set, flags).map_err(io::Error::from)?;
-    Fd::new(descriptor.into())
-}
-
-/// Waits for a signal.
-fn signal(signals: &Fd) -> Promise<()> {
-    let signals = signals.clone();
-    spawn(async move {
-        // One record; which of the two it is makes no difference.
-        let mut record = [0; 128];
-        signals.read(&mut record).await.map(drop)
-    })
+/// Resolved by the next SIGTERM or SIGINT.
+fn asked_to_end() -> Promise<()> {
+    choose([signal::next(SIGTERM), signal::next(SIGINT)]).map(drop)
 }
 
 /// Prints a line on standard output.

@@ -4,9 +4,9 @@
 //!
 //! | crate | what it has |
 //! |---|---|
-//! | [`lwt_core`] | promises, combinators, cancellation, task-local storage |
+//! | [`lwt_core`] | promises, cancellation, task-local storage, lists, streams, locks, scopes |
 //! | [`lwt_unix`] | the main loop, timers, descriptors, sockets, jobs |
-//! | [`lwt_preemptive`] | blocking calls on threads |
+//! | [`lwt_preemptive`] | blocking calls on threads, the way back, channels, the runtime lock |
 //!
 //! ```
 //! use std::time::Duration;
@@ -14,32 +14,44 @@
 //! lwt::main! {
 //!     async fn main() -> Result<(), lwt::Error> {
 //!         let sum = lwt::detach(|| (1..=1000u64).sum::<u64>());
-//!         let first = lwt::pick!(sum, lwt::sleep(Duration::from_secs(60)).map(|()| 0)).await?;
+//!         let first = lwt::pick([sum, lwt::sleep(Duration::from_secs(60)).map(|()| 0)]).await?;
 //!         println!("{first}");
 //!         Ok(())
 //!     }
 //! }
 //! ```
 //!
-//! Start with the [`Promise`], then [`spawn`], [`run`], and [`net`].
+//! Start with the [`Promise`], then [`spawn`], [`run`], and [`net`]. Who knows OCaml's Lwt starts with
+//! [coming from Lwt](docs::coming_from_lwt).
+
+pub mod docs;
 
 pub use lwt_core::*;
-pub use lwt_preemptive::detach;
-pub use lwt_unix::{
-    at_exit, auto_pause, enter_iter_hooks, exit_hooks, leave_iter_hooks, main, run, set_spin, sleep, test,
-    timeout, with_timeout, within,
+pub use lwt_preemptive::{
+    CannotBlock, Handle, LoopEnded, NoLoop, Remote, RemoteResolver, channel, detach, domain, lock, parallel, remote_task,
+    remote_wait, run_in_main, run_in_main_dont_wait,
 };
-pub use lwt_unix::{engine, entry, fd, job, main_loop, net, time};
+pub use lwt_unix::{
+    at_exit, auto_pause, enter_iter_hooks, exit_hooks, handle_unix_error, leave_iter_hooks, main, run,
+    set_spin, sim_test, sleep, test, timeout, with_timeout, within,
+};
+pub use lwt_unix::{
+    bytes, cpu, engine, entry, faults, fd, file, finalise, job, main_loop, net, notification, platform, process,
+    signal, sim, time, users,
+};
 pub use {lwt_core, lwt_preemptive, lwt_unix};
 
 /// What most programs import.
 ///
 /// ```
 /// use lwt::prelude::*;
-/// assert!(matches!(Promise::ready(1).state(), State::Fulfilled(1)));
+/// let sizes = list::map_s(["a", "list"], |word| Promise::ready(word.len()));
+/// assert_eq!(run(join!(sizes, sleep(std::time::Duration::ZERO)))?.0, [1, 4]);
+/// # Ok::<_, Error>(())
 /// ```
 pub mod prelude {
-    pub use lwt_core::{Error, Promise, Resolver, State, pause, spawn};
+    pub use lwt_core::result::ResultPromise as _;
+    pub use lwt_core::{Error, Promise, Resolver, State, finally, join, list, pause, pick, spawn, stream};
     pub use lwt_preemptive::detach;
     pub use lwt_unix::{run, sleep, with_timeout};
 }

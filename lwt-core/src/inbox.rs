@@ -23,11 +23,16 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use crate::promise::cascade;
-use crate::sync::{AtomicBool, AtomicPtr, Mutex};
+use crate::sync::{AtomicBool, AtomicPtr};
+
+mod kick;
+
+pub(crate) use kick::Kick;
+use kick::Kicker;
 
 /// What is sent: the first field of whatever is to be delivered.
 #[repr(C)]
@@ -70,33 +75,23 @@ impl Underway {
     }
 }
 
-/// Wakes a thread out of its poll call.
-pub(crate) type Kick = Arc<dyn Fn() + Send + Sync>;
-
 const EMPTY: *mut Letter = ptr::null_mut();
 const SLEEPING: *mut Letter = ptr::without_provenance_mut(1);
 const CLOSED: *mut Letter = ptr::without_provenance_mut(2);
 
 pub(crate) struct Inbox {
     head: AtomicPtr<Letter>,
-    kick: Mutex<Option<Kick>>,
+    kicker: Kicker,
 }
 
 impl Inbox {
     pub(crate) fn new() -> Inbox {
-        Inbox { head: AtomicPtr::new(EMPTY), kick: Mutex::new(None) }
+        Inbox { head: AtomicPtr::new(EMPTY), kicker: Kicker::new() }
     }
 
+    /// Home thread: sets who wakes it out of its sleep.
     pub(crate) fn set_kick(&self, kick: Option<Kick>) {
-        let old = std::mem::replace(&mut *self.kick.lock().unwrap_or_else(PoisonError::into_inner), kick);
-        drop(old);
-    }
-
-    fn kick(&self) {
-        let kick = self.kick.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(kick) = kick {
-            kick();
-        }
+        self.kicker.set(kick);
     }
 
     /// Sends a letter from any thread. Whether it was taken; else it was thrown away.
@@ -119,7 +114,7 @@ impl Inbox {
             }
         }
         if head == SLEEPING {
-            self.kick();
+            self.kicker.kick();
         }
         true
     }
@@ -234,7 +229,13 @@ pub(crate) fn home_address() -> *const Inbox {
 /// Whether `inbox` is this thread's.
 #[inline]
 pub(crate) fn is_home(inbox: &Arc<Inbox>) -> bool {
-    ptr::eq(HOME_ADDRESS.get(), Arc::as_ptr(inbox))
+    is_home_address(Arc::as_ptr(inbox))
+}
+
+/// Whether what was the [`home_address`] is so still: no [`end`] came between.
+#[inline]
+pub(crate) fn is_home_address(address: *const Inbox) -> bool {
+    ptr::eq(HOME_ADDRESS.get(), address)
 }
 
 /// Delivers all letters there are in this thread's inbox, if it has one.
@@ -290,6 +291,17 @@ impl Handle {
         Handle { inbox }
     }
 
+    /// Whether the calling thread is the home thread, and its runtime has not ended since.
+    ///
+    /// ```
+    /// let home = lwt_core::scheduler::handle();
+    /// assert!(home.is_current());
+    /// assert!(!std::thread::spawn(move || home.is_current()).join().unwrap());
+    /// ```
+    pub fn is_current(&self) -> bool {
+        is_home(&self.inbox)
+    }
+
     /// Has `f` called on the home thread, at its loop's next turn, after all that was posted before.
     ///
     /// # Errors
@@ -312,7 +324,7 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("home", &is_home(&self.inbox)).finish()
+        f.debug_struct("Handle").field("home", &self.is_current()).finish()
     }
 }
 

@@ -38,7 +38,9 @@
 
 pub mod clock;
 pub mod condition;
+mod crew;
 mod error;
+mod func;
 mod inbox;
 mod links;
 pub mod list;
@@ -51,6 +53,7 @@ mod pause;
 pub mod pool;
 mod promise;
 mod random;
+pub mod react;
 #[cfg(feature = "registry")]
 pub mod registry;
 pub mod result;
@@ -85,5 +88,6 @@ pub use unhandled::{UnhandledHook, set_unhandled_hook};
 
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::macros::caught;
     pub use crate::promise::join::{join1, join2, join3, join4, join5, join6, join7, join8};
 }

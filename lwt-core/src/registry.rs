@@ -81,24 +81,29 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.links.unlink();
+        if self.links.is_linked() {
+            self.links.unlink();
+            CELLS.with(|cells| cells.many.set(cells.many.get() - 1));
+        }
     }
 }
 
 struct Cells {
     list: List,
+    many: Cell<usize>,
     made: Cell<u64>,
 }
 
 thread_local! {
     static CELLS: ManuallyDrop<Cells> =
-        const { ManuallyDrop::new(Cells { list: List::new(), made: Cell::new(0) }) };
+        const { ManuallyDrop::new(Cells { list: List::new(), many: Cell::new(0), made: Cell::new(0) }) };
 }
 
 /// Adds a fresh cell to the list.
 pub(crate) fn enlist(cell: Raw) {
     CELLS.with(|cells| {
         cells.made.set(cells.made.get() + 1);
+        cells.many.set(cells.many.get() + 1);
         cell.record.id.set(cells.made.get());
         let links = cell.as_ptr::<u8>().wrapping_add(offset_of!(Header, record)).cast::<Record>();
         // SAFETY: the record is alive and stays where it is until its drop unlinks it.
@@ -149,4 +154,21 @@ pub fn pending() -> Vec<Entry> {
 /// One cell in a few words, for `Debug`.
 pub(crate) fn describe(cell: Raw) -> Entry {
     entry(cell)
+}
+
+/// How many cells there are on this thread, pending or not: promises that were ever pending, and that
+/// somebody still holds or waits for.
+///
+/// Only for tests of what is left behind.
+///
+/// ```
+/// use lwt_core::{registry, wait};
+/// let (p, r) = wait();
+/// r.wakeup(1);
+/// assert_eq!(registry::count(), 1);
+/// drop(p);
+/// assert_eq!(registry::count(), 0);
+/// ```
+pub fn count() -> usize {
+    CELLS.with(|cells| cells.many.get())
 }

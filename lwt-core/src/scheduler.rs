@@ -4,6 +4,8 @@
 //! something happens or a [`set_kick`] kick comes, and [`awake`]; then timers and descriptors; then
 //! [`wakeup_paused`].
 
+use std::cell::Cell;
+
 use crate::inbox::{self, Kick};
 use crate::promise::cascade;
 use crate::task::{header, queue};
@@ -70,9 +72,10 @@ pub fn abandon_wakeups() -> usize {
 ///
 /// The thread may go on to use promises, and gets an inbox anew if it asks for one.
 ///
-/// Called inside a task, which is not advisable, it aborts that one when its poll is over, unless that is its
-/// first.
+/// Called inside a task, which is not advisable, it aborts that one when its poll is over. Called by what it
+/// ends (the destructor of a future), it does nothing: that end goes on already.
 pub fn end_thread() {
+    let Some(_ending) = Ending::begin() else { return };
     // What ends may begin something new, which ends as well; after some rounds what is left is left.
     for _ in 0..64 {
         queue::end_all();
@@ -85,4 +88,24 @@ pub fn end_thread() {
     // A task that is left, or running, may still ask for its home.
     inbox::end(queue::is_idle() && !header::is_polling());
     memory::release_cached();
+}
+
+thread_local! {
+    static ENDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The thread is being ended. As long as it is, some tasks are in no list.
+struct Ending;
+
+impl Ending {
+    /// Nothing if somebody is at it already.
+    fn begin() -> Option<Ending> {
+        (!ENDING.replace(true)).then_some(Ending)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        ENDING.set(false);
+    }
 }

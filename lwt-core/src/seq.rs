@@ -34,9 +34,9 @@ use std::fmt;
 use std::ops::ControlFlow::{Break, Continue};
 use std::rc::Rc;
 
+use crate::crew::crew;
+use crate::func::Func;
 use crate::promise::attach::caught;
-use crate::stream::crew::crew;
-use crate::stream::func::Func;
 use crate::{Promise, iterate};
 
 /// What a step gives: the first element and the rest, or the end (`Lwt_seq.node`).
@@ -446,8 +446,8 @@ impl<T: 'static> Seq<T> {
     /// [`iter`](Seq::iter) with a function that takes its time, for all elements at once, as they come
     /// (`Lwt_seq.iter_p`).
     ///
-    /// After a failure no more elements are forced. A cancel goes on to all of `f`'s promises. The result
-    /// comes when all of them have ended.
+    /// After a failure no more elements are forced. A cancel goes on to all of `f`'s promises and to the step
+    /// in progress. The result comes when all of them have ended.
     ///
     /// # Errors
     /// The first in time: of a step, or of `f`.
@@ -477,7 +477,7 @@ impl<T: 'static> Seq<T> {
     pub fn iter_n(&self, max_concurrency: usize, f: impl FnMut(T) -> Promise<()> + 'static) -> Promise<()> {
         assert!(max_concurrency > 0, "iter_n with no place for an element");
         let at = Func::new(self.clone());
-        crew(max_concurrency, move || at.call(|at| at.clone()).take_head(&at), f)
+        crew(max_concurrency, false, move || at.call(|at| at.clone()).take_head(&at), f)
     }
 
     /// All elements (`Lwt_seq.to_list`).

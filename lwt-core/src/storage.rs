@@ -19,6 +19,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use crate::promise::cascade::guarded;
+
 type Map = Vec<(u64, Rc<dyn Any>)>;
 
 thread_local! {
@@ -63,7 +65,11 @@ impl Drop for Installed {
         let map = IN_FORCE.replace(self.previous);
         if !map.is_null() {
             // SAFETY: the cell owned one count of the map in force, which has just left it.
-            drop(unsafe { Rc::from_raw(map) });
+            let map = unsafe { Rc::from_raw(map) };
+            if Rc::strong_count(&map) == 1 {
+                // Destructors of values run, perhaps in the middle of a callback's panic.
+                guarded(|| drop(map));
+            }
         }
     }
 }

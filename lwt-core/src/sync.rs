@@ -1,13 +1,7 @@
-//! The atomics and locks of what crosses threads: the standard library's, or, under `--cfg loom`, those of
-//! the model checker.
+//! The atomics of what crosses threads: the standard library's, or, under `--cfg loom`, those of the model
+//! checker.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicPtr},
-};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicPtr},
-};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};

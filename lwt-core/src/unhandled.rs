@@ -65,7 +65,8 @@ pub(crate) fn report_panic(payload: Box<dyn Any + Send>) {
 fn report(error: &Error) {
     let hook = HOOK.with(|hook| hook.borrow().clone());
     let Some(hook) = hook else { return print(error) };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(error))) {
+    // The hook itself is dropped in there, too: it may have set another one.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(move || hook(error))) {
         print(error);
         let panic = Error::from_panic(payload);
         print(&panic);

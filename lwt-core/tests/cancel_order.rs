@@ -336,3 +336,20 @@ fn a_cancel_is_never_unhandled() {
     drop((p, r));
     assert_eq!(hook.take(), "");
 }
+
+#[test]
+fn a_pick_marks_all_losers_before_it_runs_their_handlers() {
+    let ((winner, resolver), (one, _keep_one), (other, _keep_other)) =
+        (task::<()>(), task::<()>(), task::<()>());
+    let log = Log::new();
+    for (name, promise, next) in [("one", one.clone(), other.clone()), ("other", other.clone(), one.clone())]
+    {
+        let log = log.clone();
+        promise.on_cancel(move || log.add(format!("{name}:{}", show(&next))));
+        drop(promise);
+    }
+    let picked = pick([one, winner, other]);
+    resolver.wakeup(());
+    assert_eq!(log.take(), "one:canceled other:canceled");
+    assert_eq!(show(&picked), "ok ()");
+}

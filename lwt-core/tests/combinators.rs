@@ -1,4 +1,4 @@
-//! Several promises at once: `both`, `join`, `all`, the choose family and the macros.
+//! Several promises at once: `both`, `join`, `all` and the choose family.
 
 mod common;
 
@@ -367,49 +367,6 @@ fn only_fulfilled_members_are_drawn() {
         let shown = show(&choose([p, Promise::ready(1), q, Promise::ready(2)]));
         assert!(shown == "ok 1" || shown == "ok 2", "{shown}");
     }
-}
-
-// ---- macros -------------------------------------------------------------------------------------------------------------
-
-#[test]
-fn join_macro_gives_a_tuple() {
-    let (a, ra) = wait::<i32>();
-    let p = lwt_core::join!(a, Promise::ready("x"), Promise::ready(Unique(3)));
-    assert_eq!(show(&p), "pending");
-    ra.wakeup(1);
-    assert_eq!(show(&p), "ok (1, \"x\", Unique(3))");
-    assert_eq!(show(&lwt_core::join!(Promise::ready(1), Promise::ready(2))), "ok (1, 2)");
-    let many = lwt_core::join!(
-        Promise::ready(1),
-        Promise::ready(2),
-        Promise::ready(3),
-        Promise::ready(4),
-        Promise::ready(5),
-        Promise::ready(6),
-    );
-    assert_eq!(show(&many), "ok (1, 2, 3, 4, 5, 6)");
-}
-
-#[test]
-fn join_macro_waits_for_all_and_rejects_with_the_first() {
-    let (a, ra) = wait::<i32>();
-    let (b, rb) = wait::<char>();
-    let (c, rc) = wait::<()>();
-    let p = lwt_core::join!(a, b, c);
-    rb.wakeup_err(Error::msg("b"));
-    rc.wakeup_err(Error::msg("c"));
-    assert_eq!(show(&p), "pending");
-    ra.wakeup(1);
-    assert_eq!(show(&p), "error b");
-}
-
-#[test]
-fn pick_macro() {
-    let (a, ra) = wait::<i32>();
-    let (b, _rb) = task::<i32>();
-    let p = lwt_core::pick!(a, b.clone());
-    ra.wakeup(1);
-    assert_eq!((show(&p), show(&b)), ("ok 1".into(), "canceled".into()));
 }
 
 // ---- order ----------------------------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 mod common;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use common::{Log, show, spin};
-use lwt_core::{Error, Promise, State, all, choose, iterate, nchoose, nchoose_split, spawn, wait};
+use common::{Log, heavy, on_small_stack, show, spin};
+use lwt_core::{Error, Promise, State, all, both, choose, iterate, nchoose, nchoose_split, spawn, wait};
 
 /// Not `Clone`.
 #[derive(Debug)]
@@ -119,4 +119,67 @@ fn by_those_that_take_what_is_there_while_lookers_are_behind_them() {
         resolver.wakeup(value());
         assert_eq!(show(&values), if split { "ok \"value1\"" } else { "ok \"value\"" });
     }
+}
+
+#[test]
+fn by_a_join_whose_last_member_is_resolved_by_who_looks() {
+    for list in [true, false] {
+        let (source, open) = wait::<()>();
+        let (inner, resolver) = wait::<Value>();
+        let (last, end) = wait::<Value>();
+        inner.on_success(move |_| end.wakeup(value()));
+        // The member stands before the callback that looks, once the two are one.
+        let outer = source.bind(move |()| inner);
+        let values = if list {
+            all([outer, last]).map(|values| values.len())
+        } else {
+            both(outer, last).map(|(Value(one), Value(other))| one.len() + other.len())
+        };
+        open.wakeup(());
+        resolver.wakeup(value());
+        assert_eq!(show(&values), if list { "ok 2" } else { "ok 10" });
+    }
+}
+
+#[test]
+fn by_a_copy_that_stands_before_who_looks() {
+    let (source, open) = wait::<()>();
+    let (inner, resolver) = wait::<Value>();
+    let log = Log::new();
+    let seen = log.clone();
+    inner.on_success(move |value| seen.add(&value.0));
+    let copy = source.bind(move |()| inner).protected().map(|value| value.0);
+    open.wakeup(());
+    resolver.wakeup(value());
+    assert_eq!((log.take().as_str(), show(&copy).as_str()), ("value", "ok \"value\""));
+}
+
+/// Each look takes the next promise, which is resolved but has not run its callbacks yet.
+#[test]
+fn a_chain_of_looks_needs_little_stack() {
+    on_small_stack(|| {
+        let many = heavy(100_000, 20_000, 100);
+        let slots: Rc<RefCell<Vec<Option<Promise<Value>>>>> = Rc::default();
+        let looked = Rc::new(Cell::new(0));
+        let mut resolvers = Vec::new();
+        for place in 0..many {
+            let (promise, resolver) = wait::<Value>();
+            let (rest, count) = (Rc::clone(&slots), Rc::clone(&looked));
+            promise.on_success(move |_| {
+                count.set(count.get() + 1);
+                let next = rest.borrow_mut().get_mut(place + 1).and_then(Option::take);
+                next.into_iter().for_each(|next| drop(next.map(drop)));
+            });
+            slots.borrow_mut().push(Some(promise));
+            resolvers.push(resolver);
+        }
+        let (go, start) = wait::<()>();
+        go.on_success(move |()| {
+            resolvers.into_iter().for_each(|resolver| resolver.wakeup_later(value()));
+            let first = slots.borrow_mut()[0].take().expect("nobody has looked yet");
+            drop(first.map(drop));
+        });
+        start.wakeup(());
+        assert_eq!(looked.get(), many);
+    });
 }

@@ -1,10 +1,13 @@
 //! Mutex: order, hand-over, and what a cancelled or dropped waiter leaves behind.
 
 mod common;
+#[path = "common/uses.rs"]
+mod uses;
 
 use common::{Gate, Log, Rng, Unhandled, Unique, heavy, show, spin, turn, watchdog};
 use lwt_core::mutex::Mutex;
 use lwt_core::{Error, Promise, all, join, pause, pick, spawn, task, wait};
+use uses::{let_end, random_uses};
 
 #[test]
 fn locked_and_unlocked() {
@@ -245,29 +248,18 @@ fn random_cancels_and_drops_lose_no_lock() {
     let mut rng = Rng(7);
     for _ in 0..heavy(2000, 300, 3) {
         let m = Mutex::new(0_u32);
-        let mut waiting = Vec::new();
-        for _ in 0..30 {
-            match rng.below(5) {
-                0 if !waiting.is_empty() => drop(waiting.swap_remove(rng.below(waiting.len()))),
-                1 if !waiting.is_empty() => Promise::cancel(&waiting[rng.below(waiting.len())]),
-                2 => turn(),
-                _ => {
-                    let m = m.clone();
-                    waiting.push(spawn(async move {
-                        let mut guard = m.lock().await?;
-                        *guard += 1;
-                        let before = *guard;
-                        pause().await?;
-                        assert_eq!(*guard, before, "nobody else was in");
-                        Ok::<_, Error>(())
-                    }));
-                }
-            }
-        }
-        for _ in 0..31 {
-            turn();
-        }
-        assert!(waiting.iter().all(|p| !p.is_pending()));
+        let uses = random_uses(&mut rng, |_| {
+            let m = m.clone();
+            Some(spawn(async move {
+                let mut guard = m.lock().await?;
+                *guard += 1;
+                let before = *guard;
+                pause().await?;
+                assert_eq!(*guard, before, "nobody else was in");
+                Ok::<_, Error>(())
+            }))
+        });
+        let_end(&uses);
         assert!(!m.is_locked() && m.is_empty());
     }
 }

@@ -135,7 +135,14 @@ fn both_waits_and_the_first_error_in_time_wins() {
 
 #[test]
 fn a_cancel_goes_through() {
-    let ways: [fn(Promise<Outcome>) -> Promise<()>; 6] = [
+    let ways: [fn(Promise<Outcome>) -> Promise<()>; 13] = [
+        |p| result::ok::<_, ()>(p).map(drop),
+        |p| result::error::<(), _>(p).map(drop),
+        |p| result::map_error(p, |_| ()).map(drop),
+        |p| result::bind_lwt(p, Promise::ready).map(drop),
+        |p| result::bind_lwt_error(p, |_| Promise::ready(())).map(drop),
+        |p| result::bind_result(p, Ok).map(drop),
+        |p| result::iter_error(p, |_| Promise::ready(())),
         |p| p.map_ok(|n| n + 1).map(drop),
         |p| p.bind_ok(|_| bad()).map(drop),
         |p| p.bind_error(|_| good()).map(drop),
@@ -149,6 +156,12 @@ fn a_cancel_goes_through() {
         made.cancel();
         assert!(!r.is_wanted());
         assert_eq!(show(&made), "canceled");
+        // `catch` makes a value of it.
+        let (p, r) = task::<i32>();
+        let caught = result::catch(|| p);
+        caught.cancel();
+        assert!(!r.is_wanted());
+        assert_eq!(show(&caught.map(|r| r.is_err_and(|e| e.is_canceled()))), "ok true");
         // While it waits for the function's promise, the cancel goes there.
         let (inner, r) = task::<Outcome>();
         let made = good().bind_ok(|_| inner);

@@ -231,7 +231,7 @@ fn a_dropped_wait_loses_no_attempt() {
     assert!(poll().is_pending());
     assert!(poll().is_pending());
     gate.take().unwrap().wakeup(RETRY);
-    assert_eq!(poll(), Poll::Ready(Some(failed(Error::Retry("busy"), 1))));
+    assert_eq!(poll(), Poll::Ready(Some(failed::<i32>(Error::Retry("busy"), 1))));
     assert!(poll().is_pending());
     assert!(poll().is_pending());
     assert_eq!(clock.sleepers(), 1, "one sleep, gone on with");
@@ -322,4 +322,30 @@ fn the_manual_clock() {
     assert!(never.is_pending());
     let stuck = clock.run(wait::<()>().0.map(|()| ()).catch(|_| task().0));
     assert!(!stuck.unwrap_err().is_abandoned());
+}
+
+#[test]
+fn as_a_stream() {
+    let clock = ManualClock::new();
+    let (attempts, gate) = gated();
+    let s = attempts.with_sleep(clock.clone(), |_| seconds(1)).into_stream();
+    let (given_up, first) = (s.get(), s.get());
+    given_up.cancel();
+    gate.take().unwrap().wakeup(RETRY);
+    spin();
+    assert_eq!(show(&first), show(&Promise::ready(Some(failed::<i32>(Error::Retry("busy"), 1)))));
+    let second = s.get();
+    assert_eq!(clock.sleepers(), 1, "nothing is tried before it is asked for");
+    clock.advance(seconds(1));
+    spin();
+    let attempt = gate.take().unwrap();
+    assert!(attempt.is_wanted());
+    drop((second, s));
+    spin();
+    assert!(!attempt.is_wanted(), "it is cancelled with the stream");
+
+    let s = on_error(|| Promise::<Says>::fail(lwt_core::Error::msg("rejected"))).into_stream();
+    assert_eq!(show(&s.get()), "error rejected");
+    assert_eq!(show(&s.get()), "error rejected", "the sequence goes on");
+    assert_eq!(show(&says(&[RETRY, Ok(7)]).into_stream().map(|a| a.ok()).to_list()), "ok [None, Some(7)]");
 }

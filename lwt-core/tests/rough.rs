@@ -5,8 +5,8 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use common::{Drops, Unhandled, show, spin};
-use lwt_core::{Error, Promise, all, choose, scheduler, spawn, wait};
+use common::{Drops, Unhandled, at_level, show, spin};
+use lwt_core::{Error, Promise, all, choose, pick, scheduler, spawn, task, wait};
 
 /// Panics when it is cloned or dropped, as it was told.
 struct Bad {
@@ -186,4 +186,87 @@ fn a_callback_that_is_abandoned_is_dropped() {
     assert_eq!(drops.count(), 1);
     mapped.on_failure(|error| assert!(error.is_abandoned()));
     assert!(!mapped.is_pending());
+}
+
+/// The copy lets go of its original, whose resolver then cancels the copy: that waits for its turn by then.
+#[test]
+fn a_promise_that_nobody_wants_is_cancelled_by_what_it_lets_go_of() {
+    for levels in [0, 39, 40, 41] {
+        let (original, resolver) = task::<i32>();
+        let copy = original.protected();
+        let told = Drops::new();
+        let token = told.token();
+        copy.on_cancel(move || drop(token));
+        let stop = copy.canceller();
+        let (later, mut resolvers): (Vec<_>, Vec<_>) = (0..3).map(|_| wait::<i32>()).unzip();
+        let later: Vec<_> = later.into_iter().map(|promise| promise.map(|n| n + 1)).collect();
+        resolver.on_unwanted(move || {
+            stop.cancel();
+            resolvers.drain(..).for_each(|resolver| resolver.wakeup(1));
+        });
+        at_level(levels, move || {
+            drop(copy);
+            let (last, resolver) = wait::<()>();
+            last.on_success(|()| ());
+            resolver.wakeup(());
+        });
+        assert_eq!(told.count(), 1);
+        later.iter().for_each(|promise| assert_eq!(show(promise), "ok 2", "at level {levels}"));
+    }
+}
+
+#[test]
+fn a_clone_that_panics_does_not_keep_the_callback() {
+    let drops = Drops::new();
+    let (promise, resolver) = wait::<Bad>();
+    let token = drops.token();
+    let mapped = promise.clone().map(move |_| drop(token));
+    resolver.wakeup(Bad::new(true, false));
+    assert!(show(&mapped).contains("no clone"));
+    assert_eq!(drops.count(), 1);
+    drop(promise);
+}
+
+#[test]
+fn losers_are_cancelled_although_the_winner_panics() {
+    let ((winner, resolver), (loser, late)) = (wait::<Bad>(), task::<Bad>());
+    let drops = Drops::new();
+    let token = drops.token();
+    late.on_cancel(move || drop(token));
+    let picked = pick([winner.clone(), loser]);
+    resolver.wakeup(Bad::new(true, false));
+    assert_eq!(drops.count(), 1);
+    picked.on_failure(|error| assert_eq!(error.panic_message(), Some("no clone")));
+    drop(winner);
+}
+
+#[test]
+fn a_callback_that_is_not_used_and_panics_takes_nothing_with_it() {
+    let drops = Drops::new();
+    let (promise, resolver) = wait();
+    let bad = Bad::new(false, true);
+    let caught = promise.catch(move |error| {
+        drop(bad);
+        Promise::fail(error)
+    });
+    resolver.wakeup(drops.token());
+    assert!(show(&caught).contains("no drop"));
+    assert_eq!(drops.count(), 1, "the value");
+}
+
+#[test]
+fn all_losers_are_dropped_although_some_panic() {
+    let unhandled = Unhandled::collect();
+    let drops = Drops::new();
+    let (winner, resolver) = wait::<(Bad, common::DropToken)>();
+    let mut members = vec![winner];
+    let losers = (0..4).map(|_| (Bad::new(false, true), drops.token()));
+    // Resolved, but not to be taken before the chosen one: rejections come first.
+    members.extend(losers.map(Promise::ready));
+    members.push(Promise::fail(Error::msg("first")));
+    let chosen = choose(members).map(drop);
+    assert_eq!(show(&chosen), "error first");
+    assert_eq!(drops.count(), 4);
+    assert_eq!(unhandled.take(), ["panic no drop"; 4].join(", "));
+    drop(resolver);
 }

@@ -1,10 +1,13 @@
 //! RwLock: fairness, hand-over, and what a cancelled or dropped waiter leaves behind.
 
 mod common;
+#[path = "common/uses.rs"]
+mod uses;
 
-use common::{Rng, Unique, heavy, show, turn, watchdog};
+use common::{Rng, Unique, heavy, show, watchdog};
 use lwt_core::rwlock::RwLock;
-use lwt_core::{Error, Promise, join, pause, spawn};
+use lwt_core::{Error, join, pause, spawn};
+use uses::{let_end, random_uses};
 
 fn free<T>(lock: &RwLock<T>) -> bool {
     lock.try_write().is_some() && lock.wait_queue_length() == 0
@@ -137,39 +140,25 @@ fn random_cancels_and_drops_lose_no_lock() {
     let mut rng = Rng(3);
     for _ in 0..heavy(2000, 300, 3) {
         let lock = RwLock::new(0_u32);
-        let mut waiting = Vec::new();
-        for _ in 0..30 {
-            match rng.below(6) {
-                0 if !waiting.is_empty() => drop(waiting.swap_remove(rng.below(waiting.len()))),
-                1 if !waiting.is_empty() => Promise::cancel(&waiting[rng.below(waiting.len())]),
-                2 => turn(),
-                3 | 4 => {
-                    let lock = lock.clone();
-                    waiting.push(spawn(async move {
-                        let guard = lock.read().await?;
-                        let before = *guard;
-                        pause().await?;
-                        assert_eq!(*guard, before, "nobody wrote");
-                        Ok::<_, Error>(())
-                    }));
+        let uses = random_uses(&mut rng, |rng| {
+            let (lock, writes) = (lock.clone(), rng.one_in(3));
+            Some(spawn(async move {
+                if writes {
+                    let mut guard = lock.write().await?;
+                    *guard += 1;
+                    let before = *guard;
+                    pause().await?;
+                    assert_eq!(*guard, before, "nobody else was in");
+                } else {
+                    let guard = lock.read().await?;
+                    let before = *guard;
+                    pause().await?;
+                    assert_eq!(*guard, before, "nobody wrote");
                 }
-                _ => {
-                    let lock = lock.clone();
-                    waiting.push(spawn(async move {
-                        let mut guard = lock.write().await?;
-                        *guard += 1;
-                        let before = *guard;
-                        pause().await?;
-                        assert_eq!(*guard, before, "nobody else was in");
-                        Ok::<_, Error>(())
-                    }));
-                }
-            }
-        }
-        for _ in 0..31 {
-            turn();
-        }
-        assert!(waiting.iter().all(|p| !p.is_pending()));
+                Ok::<_, Error>(())
+            }))
+        });
+        let_end(&uses);
         assert!(free(&lock));
     }
 }

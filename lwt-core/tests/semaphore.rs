@@ -1,6 +1,8 @@
 //! Semaphore: weights, order, sizes, and what a cancelled or dropped waiter leaves behind.
 
 mod common;
+#[path = "common/uses.rs"]
+mod uses;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,6 +10,7 @@ use std::rc::Rc;
 use common::{Gate, Rng, heavy, show, spin, turn, watchdog};
 use lwt_core::semaphore::Semaphore;
 use lwt_core::{Error, Promise, all, join, pause, spawn};
+use uses::{let_end, random_uses};
 
 #[test]
 fn permits_come_back() {
@@ -189,27 +192,19 @@ fn random_cancels_drops_and_sizes_lose_no_permit() {
     let mut rng = Rng(11);
     for _ in 0..heavy(2000, 300, 3) {
         let s = Semaphore::new(3);
-        let mut waiting = Vec::new();
-        for _ in 0..30 {
-            match rng.below(7) {
-                0 if !waiting.is_empty() => drop(waiting.swap_remove(rng.below(waiting.len()))),
-                1 if !waiting.is_empty() => Promise::cancel(&waiting[rng.below(waiting.len())]),
-                2 => turn(),
-                3 => s.resize(rng.below(5)),
-                _ => {
-                    let (s, weight) = (s.clone(), rng.below(3) + 1);
-                    waiting.push(spawn(async move {
-                        let _permit = s.acquire_many(weight).await?;
-                        pause().await
-                    }));
-                }
+        let uses = random_uses(&mut rng, |rng| {
+            if rng.one_in(4) {
+                s.resize(rng.below(5));
+                return None;
             }
-        }
+            let (s, weight) = (s.clone(), rng.below(3) + 1);
+            Some(spawn(async move {
+                let _permit = s.acquire_many(weight).await?;
+                pause().await
+            }))
+        });
         s.resize(3);
-        for _ in 0..31 {
-            turn();
-        }
-        assert!(waiting.iter().all(|p| !p.is_pending()));
+        let_end(&uses);
         assert_eq!((s.available(), s.wait_queue_length()), (3, 0));
     }
 }

@@ -1,4 +1,5 @@
-//! Streams leave nothing behind: reads that were given up, elements that were read, streams that were dropped in the middle.
+//! Streams leave nothing behind: reads that were given up, elements that were read, streams that were dropped
+//! in the middle.
 
 mod common;
 #[path = "common/counting.rs"]
@@ -68,8 +69,11 @@ fn streams_dropped_in_the_middle() {
             move || never.clone()
         });
         drop(waits.get());
-        let slow = slow_test.clone();
+        let (slow, slower) = (slow_test.clone(), slow_test.clone());
         drop(stream::ready(1).find_s(move |_| slow.clone()));
+        let slowest = slower.clone();
+        drop(stream::of_list([1, 2, 3]).map_n(2, move |_| slowest.clone()).get());
+        drop(stream::of_list([1, 2, 3]).map_s(move |_| slower.clone()).get());
         let (s, push) = stream::create();
         push.push(n).expect("open");
         let fold = s.fold(0, |a, b| a + b);

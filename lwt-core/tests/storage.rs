@@ -276,3 +276,20 @@ fn values_need_not_be_static_data() {
     let unique = Key::<std::rc::Rc<Unique>>::new();
     unique.with_value(Some(std::rc::Rc::new(Unique(1))), || assert_eq!(unique.get().unwrap().0, 1));
 }
+
+#[test]
+fn a_stored_value_whose_drop_panics_in_the_middle_of_a_panic() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("a stored value");
+        }
+    }
+    let unhandled = common::Unhandled::collect();
+    let key = Key::new();
+    let (promise, resolver) = wait::<()>();
+    let mapped: Promise<()> = key.with_value(Some(Bad), || promise.map(|()| panic!("a callback")));
+    resolver.wakeup(());
+    assert_eq!(show(&mapped), "panic a callback");
+    assert_eq!(unhandled.take(), "panic a stored value");
+}

@@ -1,25 +1,16 @@
 //! Streams: reading, looking, throwing away, searching; what cancelled and dropped reads leave.
 
 mod common;
+#[path = "common/streams.rs"]
+mod streams;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use common::show;
-use lwt_core::stream::{self, Empty, Push, Stream};
-use lwt_core::{Error, Promise, Resolver, State, task};
-
-fn of_range(n: i32) -> (Stream<i32>, Push<i32>) {
-    let (s, push) = stream::create();
-    for k in 1..=n {
-        push.push(k).expect("open");
-    }
-    (s, push)
-}
-
-fn is_empty_error<T: 'static>(p: &Promise<T>) -> bool {
-    matches!(p.state(), State::Rejected(e) if e.downcast_ref::<Empty>().is_some())
-}
+use lwt_core::stream::{self, Empty, Stream};
+use lwt_core::{Error, Promise, Resolver, task};
+use streams::{is, of_range};
 
 // ---- several readers ----
 
@@ -336,7 +327,7 @@ fn what_is_available() {
     push.push(8).expect("open");
     assert_eq!(s.get_available(), [8]);
     push.close();
-    assert!(is_empty_error(&s.last_new()));
+    assert!(is::<Empty, _>(&s.last_new()));
     let odd = stream::of_list(1..6).filter(|n| n % 2 == 1);
     assert_eq!(odd.get_available(), [1, 3, 5]);
     let named = stream::of_list(1..6).filter_map(|n| (n % 2 == 0).then(|| n.to_string()));

@@ -1,25 +1,16 @@
 //! Streams: where elements come from, errors, the end.
 
 mod common;
+#[path = "common/streams.rs"]
+mod streams;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use common::{Drops, Log, Unhandled, Unique, show, text};
-use lwt_core::stream::{self, Empty, Push, PushError, Stream};
-use lwt_core::{Error, Promise, Resolver, State, task, wait};
-
-fn of_range(n: i32) -> (Stream<i32>, Push<i32>) {
-    let (s, push) = stream::create();
-    for k in 1..=n {
-        push.push(k).expect("open");
-    }
-    (s, push)
-}
-
-fn is_empty_error<T: 'static>(p: &Promise<T>) -> bool {
-    matches!(p.state(), State::Rejected(e) if e.downcast_ref::<Empty>().is_some())
-}
+use lwt_core::stream::{self, Empty, PushError, Stream};
+use lwt_core::{Error, Promise, Resolver, task, wait};
+use streams::{is, of_range};
 
 // ---- sources ----
 
@@ -67,7 +58,7 @@ fn of_promise_gives_value_or_error() {
     let s = stream::of_promise(p);
     r.wakeup_err(Error::msg("no"));
     assert_eq!(show(&s.get()), "error no");
-    assert!(is_empty_error(&s.next()));
+    assert!(is::<Empty, _>(&s.next()));
     let (p, _r) = task::<i32>();
     let s = stream::of_promise(p.clone());
     assert_eq!(show(&s.get()), "pending");
@@ -86,7 +77,7 @@ fn push_and_get() {
     assert!(s.is_closed());
     assert_eq!(show(&s.next()), "ok 2");
     assert_eq!(show(&s.get()), "ok None");
-    assert!(is_empty_error(&s.next()));
+    assert!(is::<Empty, _>(&s.next()));
     assert_eq!(show(&s.to_list()), "ok []");
 }
 

@@ -1,39 +1,16 @@
 //! Streams made from streams, and what reads streams to their end.
 
 mod common;
+#[path = "common/streams.rs"]
+mod streams;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use common::{Drops, Log, heavy, on_small_stack, show, spin};
 use lwt_core::stream::{self, Push, Stream};
-use lwt_core::{Error, Promise, Resolver, pause, scheduler, task};
-
-/// Promises that a test resolves, in the order in which they were asked for.
-#[derive(Clone, Default)]
-struct Desk(Rc<RefCell<Vec<(i32, Resolver<()>)>>>);
-
-impl Desk {
-    fn ask(&self, n: i32) -> Promise<()> {
-        let (p, r) = task();
-        self.0.borrow_mut().push((n, r));
-        p
-    }
-
-    fn asked(&self) -> Vec<i32> {
-        self.0.borrow().iter().filter(|(_, r)| r.is_wanted()).map(|(n, _)| *n).collect()
-    }
-
-    fn answer(&self, n: i32) {
-        self.take(n).wakeup(());
-    }
-
-    fn take(&self, n: i32) -> Resolver<()> {
-        let mut desk = self.0.borrow_mut();
-        let at = desk.iter().position(|(asked, _)| *asked == n).expect("asked");
-        desk.remove(at).1
-    }
-}
+use lwt_core::{Error, Promise, pause, scheduler};
+use streams::Desk;
 
 type Made = Stream<String>;
 
@@ -51,6 +28,12 @@ fn transformers() -> Vec<Transformer> {
         ("filter_s", |s| s.filter_s(|n| Promise::ready(*n != 2)).map(text), &["1", "3"]),
         ("filter_map", |s| s.filter_map(|n| (n != 2).then(|| text(n))), &["1", "3"]),
         ("filter_map_s", |s| s.filter_map_s(|n| Promise::ready((n > 1).then(|| text(n)))), &["2", "3"]),
+        ("map_n", |s| s.map_n(2, |n| Promise::ready(text(n))), &["1", "2", "3"]),
+        ("map_p", |s| s.map_p(|n| Promise::ready(text(n))), &["1", "2", "3"]),
+        ("filter_n", |s| s.filter_n(1, |n| Promise::ready(*n != 2)).map(text), &["1", "3"]),
+        ("filter_p", |s| s.filter_p(|n| Promise::ready(*n != 2)).map(text), &["1", "3"]),
+        ("filter_map_n", |s| s.filter_map_n(9, |n| Promise::ready((n > 1).then(|| text(n)))), &["2", "3"]),
+        ("filter_map_p", |s| s.filter_map_p(|n| Promise::ready((n > 1).then(|| text(n)))), &["2", "3"]),
         ("map_list", |s| s.map_list(|n| vec![text(n); n as usize - 1]), &["2", "3", "3"]),
         (
             "map_list_s",

@@ -49,7 +49,7 @@ fn whole<T: std::fmt::Debug + 'static>(p: &Promise<T>) -> String {
     }
 }
 
-// ---- the switch of Lwt --------------------------------------------------------------------------------------
+// ---- the switch of Lwt ----
 
 #[test]
 fn hooks_run_newest_first_and_once() {
@@ -141,7 +141,7 @@ fn a_cancelled_or_dropped_turn_off_goes_on() {
     assert_eq!(log.take(), "b-begins b-ends a-begins a-ends");
 }
 
-// ---- the scope ----------------------------------------------------------------------------------------------
+// ---- the scope ----
 
 #[test]
 fn children_are_cancelled_and_awaited_then_hooks_run() {

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use common::{Drops, Gate, Log, Unique, show, spin, text, turn};
 use lwt_core::scheduler::{has_ready, run_ready};
@@ -453,4 +453,19 @@ fn a_resolver_lost_in_a_task_abandons() {
     rg.wakeup(());
     spin();
     assert_eq!([show(&t), show(&p)], ["ok ()", "abandoned"]);
+}
+
+#[test]
+fn a_promise_whose_value_an_await_has_taken_is_rejected_for_all() {
+    let mut promise = Promise::ready(1);
+    let outcome = Pin::new(&mut promise).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(outcome.is_ready() && !promise.is_pending());
+    let taken = show(&promise);
+    assert!(taken.contains("an await had taken"), "{taken}");
+    let log = Log::new();
+    let (any, failure) = (log.clone(), log.clone());
+    promise.on_any(move |outcome| any.add(outcome.is_err()));
+    promise.on_failure(move |_| failure.add("failure"));
+    assert_eq!(log.take(), "true failure");
+    assert_eq!(show(&promise.map(|n| n + 1)), taken);
 }

@@ -3,10 +3,21 @@
 mod common;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
-use common::watchdog;
+use common::{show, spin, watchdog};
 use lwt_core::{Error, Promise, scheduler, spawn, task, wait};
+
+/// Calls its function when it is dropped.
+struct AtDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for AtDrop<F> {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|f| f());
+    }
+}
 
 /// Spawns its like when it is dropped.
 struct Hydra {
@@ -42,21 +53,71 @@ fn a_future_whose_drop_spawns_another_does_not_keep_it_from_ending() {
 
 #[test]
 fn a_future_whose_drop_ends_the_thread() {
-    struct Ends;
-    impl Drop for Ends {
-        fn drop(&mut self) {
-            scheduler::end_thread();
-        }
-    }
     let _watchdog = watchdog();
     let (promise, _resolver) = wait::<()>();
     let other = spawn(wait::<()>().0);
     let ending = spawn(async move {
-        let _ends = Ends;
+        let _ends = AtDrop(Some(scheduler::end_thread));
         promise.await
     });
     assert!(task::abort(&ending));
     ending.on_failure(|error| assert!(error.is_canceled()));
     other.on_failure(|error| assert!(error.is_abandoned()));
     assert!(!other.is_pending());
+}
+
+/// What is ended later is still at home: it may make wakers, which lead there.
+#[test]
+fn a_future_whose_drop_ends_a_thread_that_is_ending() {
+    let _watchdog = watchdog();
+    let ((never, _never), (promise, resolver)) = (wait::<()>(), wait::<()>());
+    let home = scheduler::handle();
+    let is_open = Rc::new(Cell::new(false));
+    let ends = AtDrop(Some({
+        let (home, is_open) = (home.clone(), Rc::clone(&is_open));
+        move || {
+            scheduler::end_thread();
+            is_open.set(home.post(|| ()).is_ok());
+            resolver.wakeup(());
+            spin();
+        }
+    }));
+    let ending = spawn(async move {
+        let _ends = ends;
+        never.await
+    });
+    let waker = Rc::new(Cell::new(None));
+    let made = Rc::clone(&waker);
+    let other = spawn(async move {
+        promise.await?;
+        poll_fn(|cx| {
+            made.set(Some(cx.waker().clone()));
+            Poll::<Result<(), Error>>::Pending
+        })
+        .await
+    });
+    scheduler::end_thread();
+    assert!(is_open.get());
+    assert!(home.post(|| ()).is_err());
+    waker.take().expect("the other one ran").wake();
+    assert_eq!((show(&ending).as_str(), show(&other).as_str()), ("abandoned", "abandoned"));
+}
+
+#[test]
+fn a_task_that_ends_the_thread_ends_with_its_poll() {
+    let _watchdog = watchdog();
+    for first_poll in [true, false] {
+        let (promise, resolver) = wait::<()>();
+        let (never, _never) = wait::<()>();
+        let task = spawn(async move {
+            if !first_poll {
+                promise.await?;
+            }
+            scheduler::end_thread();
+            never.await
+        });
+        resolver.wakeup(());
+        spin();
+        assert_eq!(show(&task), "canceled");
+    }
 }

@@ -186,7 +186,7 @@ pub fn guarded(name: &str, body: impl FnOnce() + Send + 'static) {
 }
 
 /// Runs a test's body, and panics if it fails.
-fn judge<F>(body: impl FnOnce() -> F)
+pub(crate) fn judge<F>(body: impl FnOnce() -> F)
 where
     F: Future + 'static,
     F::Output: Outcome,

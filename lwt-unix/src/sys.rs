@@ -1,28 +1,52 @@
 //! The seam: every system call of the descriptor side passes through the thin functions of this module.
 //!
-//! What it is for: one place where `-1` becomes an [`io::Error`], one place where an interrupted call is made again, and
-//! one place where a test can make calls fail. Everything above it (`fd`, `net`) is safe code.
+//! What it is for: one place where `-1` becomes an [`io::Error`], one place where an interrupted call is made
+//! again, and one place where a test can make calls fail ([`faults`](crate::faults), by [`hook`]). Everything
+//! above it (`fd`, `net`) is safe code.
 //!
 //! Rules:
 //! 1. Each function is one system call, made through [`retry`] or [`once`], and says its own name there.
-//! 2. `EINTR` never leaves this module. Reading, writing, accepting and the like are simply made again; the two calls for
-//!    which that would be wrong (`close`, which has already given the number back, and `connect`, which goes on in the
-//!    background) are made [`once`] and translate it.
+//!    Those that move bytes of a descriptor are made through [`transfer`], or over a [`vector`], so that a
+//!    test can cut them short.
+//! 2. `EINTR` never leaves this module. Reading, writing, accepting and the like are simply made again; the
+//!    two calls for which that would be wrong (`close`, which has already given the number back, and
+//!    `connect`, which goes on in the background) are made [`once`] and translate it.
 //! 3. `EAGAIN` leaves it as [`io::ErrorKind::WouldBlock`]: waiting is the caller's business.
-//! 4. Every descriptor that is made here is made close-on-exec and non-blocking in the same call, never after it.
+//! 4. Every descriptor that is made here is made close-on-exec and non-blocking in the same call, never after
+//!    it.
 //! 5. Nothing here writes to a socket without `MSG_NOSIGNAL`.
-//! 6. Buffers are only ever filled from the front: a function that returns `n` has initialised the first `n` bytes, and has
-//!    never made an initialised byte uninitialised.
+//! 6. Buffers are only ever filled from the front: a function that returns `n` has initialised the first `n`
+//!    bytes, and has never made an initialised byte uninitialised.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use libc::{c_int, ssize_t};
 
 pub(crate) mod addr;
+pub(crate) mod bell;
+pub(crate) mod cpu;
+pub(crate) mod descriptor;
+pub(crate) mod dir;
+pub(crate) mod file;
+pub(crate) mod hook;
+pub(crate) mod map;
+pub(crate) mod message;
+pub(crate) mod names;
+pub(crate) mod option;
+pub(crate) mod path;
+mod poll;
+pub(crate) mod process;
+pub(crate) mod signal;
+mod sim;
 pub(crate) mod socket;
+pub(crate) mod term;
+pub(crate) mod transfer;
+pub(crate) mod users;
+
+pub(crate) use self::poll::{poll, poll_now};
 
 /// At most this many slices in one vectored call; the rest is left for the next one.
 pub(crate) const MAX_SLICES: usize = 1024;
@@ -30,20 +54,56 @@ pub(crate) const MAX_SLICES: usize = 1024;
 /// Makes a call, and makes it again as long as a signal interrupts it.
 #[inline]
 pub(crate) fn retry<R: Returned>(name: &'static str, mut call: impl FnMut() -> R) -> io::Result<R> {
+    if hook::hooked() {
+        return hook::passed(name, || again(&mut call));
+    }
+    again(&mut call)
+}
+
+/// Makes a call exactly once and turns `-1` into the error that `errno` holds.
+#[inline]
+pub(crate) fn once<R: Returned>(name: &'static str, call: impl FnOnce() -> R) -> io::Result<R> {
+    if hook::hooked() {
+        return hook::passed_once(name, || outcome(call()));
+    }
+    outcome(call())
+}
+
+/// [`once`] for an engine's wait, which no plan of faults concerns: an engine that hears nothing is no fault
+/// of a call.
+pub(crate) fn unhooked<R: Returned>(call: impl FnOnce() -> R) -> io::Result<R> {
+    outcome(call())
+}
+
+/// [`retry`] for a call that transfers up to `len` bytes and says how many: it may be made with fewer.
+#[inline]
+pub(crate) fn transfer(
+    name: &'static str,
+    fd: BorrowedFd<'_>,
+    len: usize,
+    mut call: impl FnMut(usize) -> ssize_t,
+) -> io::Result<usize> {
+    if hook::hooked() {
+        let len = hook::cut(name, fd, len);
+        return hook::passed(name, || again(|| call(len))).map(count);
+    }
+    again(|| call(len)).map(count)
+}
+
+/// Makes a call until it is not interrupted.
+#[inline]
+fn again<R: Returned>(mut call: impl FnMut() -> R) -> io::Result<R> {
     loop {
-        match once(name, &mut call) {
+        match outcome(call()) {
             Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
             done => return done,
         }
     }
 }
 
-/// Makes a call exactly once and turns `-1` into the error that `errno` holds.
-///
-/// The name is not used yet by this build; it is what a fault plan selects calls by.
+/// What a call has returned, with the error that `errno` holds.
 #[inline]
-pub(crate) fn once<R: Returned>(_name: &'static str, mut call: impl FnMut() -> R) -> io::Result<R> {
-    let returned = call();
+fn outcome<R: Returned>(returned: R) -> io::Result<R> {
     if returned.failed() { Err(io::Error::last_os_error()) } else { Ok(returned) }
 }
 
@@ -66,6 +126,44 @@ impl Returned for ssize_t {
     }
 }
 
+/// The place for a vector that a test cuts.
+pub(crate) const NO_VECTOR: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+
+/// The vectors of a call that empties these buffers, and how many: all, but at most [`MAX_SLICES`], or one in
+/// `front` where a plan of faults cuts the call.
+pub(crate) fn vector(
+    name: &'static str,
+    fd: BorrowedFd<'_>,
+    bufs: &[IoSlice<'_>],
+    front: &mut libc::iovec,
+) -> (*const libc::iovec, usize) {
+    match hook::front(name, fd, bufs.iter().map(|buf| buf.len())) {
+        Some((place, len)) => {
+            *front = libc::iovec { iov_base: bufs[place].as_ptr().cast_mut().cast(), iov_len: len };
+            (front, 1)
+        }
+        // `IoSlice` is guaranteed to have the layout of `iovec`.
+        None => (bufs.as_ptr().cast(), bufs.len().min(MAX_SLICES)),
+    }
+}
+
+/// [`vector`] for a call that fills these buffers.
+pub(crate) fn vector_mut(
+    name: &'static str,
+    fd: BorrowedFd<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+    front: &mut libc::iovec,
+) -> (*mut libc::iovec, usize) {
+    match hook::front(name, fd, bufs.iter().map(|buf| buf.len())) {
+        Some((place, len)) => {
+            *front = libc::iovec { iov_base: bufs[place].as_mut_ptr().cast(), iov_len: len };
+            (front, 1)
+        }
+        // `IoSliceMut` is guaranteed to have the layout of `iovec`.
+        None => (bufs.as_mut_ptr().cast(), bufs.len().min(MAX_SLICES)),
+    }
+}
+
 /// The count that a successful call returned; it was checked not to be negative.
 #[inline]
 fn count(returned: ssize_t) -> usize {
@@ -80,6 +178,14 @@ pub(crate) struct Room<'a> {
 }
 
 impl Room<'_> {
+    /// Fills the front, as far as there is room, and says how much that was.
+    pub(crate) fn fill(&self, bytes: &[u8]) -> usize {
+        let n = bytes.len().min(self.len);
+        // SAFETY: a room's start and length are those of one exclusive borrow, so the bytes are elsewhere.
+        unsafe { self.start.copy_from_nonoverlapping(bytes.as_ptr(), n) };
+        n
+    }
+
     /// How many bytes there is room for.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -104,46 +210,64 @@ impl<'a> From<&'a mut [MaybeUninit<u8>]> for Room<'a> {
 /// `read`: as many bytes as there is room for, or fewer; 0 at the end of the file.
 #[inline]
 pub(crate) fn read(fd: BorrowedFd<'_>, room: &Room<'_>) -> io::Result<usize> {
-    retry("read", || {
-        // SAFETY: a room's start and length are those of one exclusive borrow.
-        unsafe { libc::read(fd.as_raw_fd(), room.start.cast(), room.len) }
+    if hook::hooked()
+        && let Some(done) = sim::read("read", fd, room, 0)
+    {
+        return done;
+    }
+    transfer("read", fd, room.len, |len| {
+        // SAFETY: a room's start and length are those of one exclusive borrow; `len` is no greater.
+        unsafe { libc::read(fd.as_raw_fd(), room.start.cast(), len) }
     })
-    .map(count)
 }
 
 /// `write`: from the front of `buf`, perhaps not all of it.
 #[inline]
 pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-    retry("write", || {
-        // SAFETY: the pointer and the length are those of one live borrow.
-        unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) }
+    if hook::hooked()
+        && let Some(done) = sim::write("write", fd, buf, None)
+    {
+        return done;
+    }
+    transfer("write", fd, buf.len(), |len| {
+        // SAFETY: the pointer and the length are those of one live borrow; `len` is no greater.
+        unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), len) }
     })
-    .map(count)
 }
 
 /// `readv` over at most [`MAX_SLICES`] buffers.
 pub(crate) fn readv(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-    let slices = bufs.len().min(MAX_SLICES) as c_int;
+    if let Some(done) = sim::readv("readv", fd, bufs, 0) {
+        return done.map(|(n, _)| n);
+    }
+    let mut front = NO_VECTOR;
+    let (start, slices) = vector_mut("readv", fd, bufs, &mut front);
     retry("readv", || {
-        // SAFETY: `IoSliceMut` is guaranteed to have the layout of `iovec`; `slices` does not exceed the slice's length.
-        unsafe { libc::readv(fd.as_raw_fd(), bufs.as_mut_ptr().cast(), slices) }
+        // SAFETY: of the vectors there are so many from the start on, and they outlive the call.
+        unsafe { libc::readv(fd.as_raw_fd(), start, slices as c_int) }
     })
     .map(count)
 }
 
 /// `writev` over at most [`MAX_SLICES`] buffers.
 pub(crate) fn writev(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let slices = bufs.len().min(MAX_SLICES) as c_int;
+    if let Some(done) = sim::writev("writev", fd, bufs, None) {
+        return done;
+    }
+    let mut front = NO_VECTOR;
+    let (start, slices) = vector("writev", fd, bufs, &mut front);
     retry("writev", || {
-        // SAFETY: `IoSlice` is guaranteed to have the layout of `iovec`; `slices` does not exceed the slice's length.
-        unsafe { libc::writev(fd.as_raw_fd(), bufs.as_ptr().cast(), slices) }
+        // SAFETY: of the vectors there are so many from the start on, and they outlive the call.
+        unsafe { libc::writev(fd.as_raw_fd(), start, slices as c_int) }
     })
     .map(count)
 }
 
-/// `close`: the number is free afterwards whatever the result says, also after `EINTR`, which is therefore no error.
+/// `close`: the number is free afterwards whatever the result says, also after `EINTR`, which is therefore no
+/// error.
 pub(crate) fn close(fd: OwnedFd) -> io::Result<()> {
     let raw = fd.into_raw_fd();
+    sim::closed(raw);
     // SAFETY: the number was owned by `fd`, which gave up the ownership just now.
     match once("close", || unsafe { libc::close(raw) }) {
         Err(error) if error.raw_os_error() != Some(libc::EINTR) => Err(error),
@@ -151,15 +275,11 @@ pub(crate) fn close(fd: OwnedFd) -> io::Result<()> {
     }
 }
 
-/// Whether `poll` reports any of `events`, an error or a hang-up at this very moment.
-pub(crate) fn poll_now(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<bool> {
-    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
-    // SAFETY: one entry, exclusively borrowed, and a zero time-out.
-    retry("poll", || unsafe { libc::poll(&mut entry, 1, 0) }).map(|ready| ready > 0)
-}
-
 /// Makes the open file description non-blocking.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if sim::is_socket(fd.as_raw_fd()) {
+        return Ok(());
+    }
     // SAFETY: F_GETFL takes no argument.
     let flags = retry("fcntl", || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
     if flags & libc::O_NONBLOCK != 0 {
@@ -179,9 +299,17 @@ pub(crate) fn set_close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// The type bits (`S_IFMT`) of what the descriptor refers to.
 pub(crate) fn file_type(fd: BorrowedFd<'_>) -> io::Result<libc::mode_t> {
+    file_type_of(fd.as_raw_fd())
+}
+
+/// [`file_type`] of a number, whose owner is the caller's business.
+pub(crate) fn file_type_of(fd: RawFd) -> io::Result<libc::mode_t> {
+    if sim::is_socket(fd) {
+        return Ok(libc::S_IFSOCK);
+    }
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the buffer has the size that the call fills.
-    retry("fstat", || unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    retry("fstat", || unsafe { libc::fstat(fd, stat.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so it has filled the buffer.
     Ok(unsafe { stat.assume_init() }.st_mode & libc::S_IFMT)
 }

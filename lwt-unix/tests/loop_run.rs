@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lwt_core::{Error, Promise, all, pause, spawn, wait};
-use lwt_unix::engine::{Engine, Event, MioEngine, Token, Wait, Waker};
+use lwt_unix::engine::{Engine, Event, MioEngine, Token, Wait, Waker, set_engine};
 use lwt_unix::entry::guarded;
-use lwt_unix::{NestedRun, detach, enter_iter_hooks, install_engine, leave_iter_hooks, run, sleep};
+use lwt_unix::{NestedRun, detach, enter_iter_hooks, leave_iter_hooks, run, sleep};
 
 /// An engine that notes what the loop asks of it.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Spy {
     fn install() -> Rc<Seen> {
         let seen = Rc::new(Seen::default());
         let spy = Spy { engine: MioEngine::new().expect("engine"), seen: Rc::clone(&seen) };
-        install_engine(Box::new(spy)).expect("a fresh thread");
+        set_engine(Rc::new(spy)).expect("a fresh thread");
         seen
     }
 }
@@ -47,15 +47,15 @@ impl Engine for Spy {
         self.engine.now()
     }
 
-    fn register(&mut self, fd: RawFd, token: Token) -> io::Result<()> {
+    fn register(&self, fd: RawFd, token: Token) -> io::Result<()> {
         self.engine.register(fd, token)
     }
 
-    fn deregister(&mut self, fd: RawFd, token: Token) -> io::Result<()> {
+    fn deregister(&self, fd: RawFd, token: Token) -> io::Result<()> {
         self.engine.deregister(fd, token)
     }
 
-    fn poll(&mut self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
+    fn poll(&self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
         self.seen.polls.set(self.seen.polls.get() + 1);
         self.seen.waits.borrow_mut().push(wait);
         if self.seen.fail.replace(false) {
@@ -72,7 +72,7 @@ impl Engine for Spy {
         })
     }
 
-    fn after_fork(&mut self) -> io::Result<()> {
+    fn after_fork(&self) -> io::Result<()> {
         self.engine.after_fork()
     }
 }

@@ -3,9 +3,11 @@
 mod bind;
 mod combinators;
 mod echo;
+mod files;
 mod jobs;
 mod memory;
 mod pending;
+mod shared;
 mod tasks;
 mod timers;
 
@@ -17,10 +19,12 @@ pub fn all() -> Vec<Row> {
         &bind::ROWS[..],
         &pending::ROWS,
         &tasks::ROWS,
+        &shared::ROWS,
         &combinators::ROWS,
         &memory::ROWS,
         &timers::ROWS,
         &jobs::ROWS,
+        &files::ROWS,
         &echo::ROWS,
     ]
     .concat()

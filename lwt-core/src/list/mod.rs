@@ -40,7 +40,6 @@
 //! that are resolved already, and all but `_p` in constant memory besides items and values.
 
 mod bounded;
-mod crew;
 mod parallel;
 mod serial;
 mod unbounded;

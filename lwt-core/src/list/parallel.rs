@@ -1,10 +1,11 @@
 //! [`Parallel`]: how many items run at once, and what becomes of them when one fails.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
+use crate::crew::crew;
 use crate::{Error, Promise, all, apply};
-
-use super::crew;
 
 /// How to go through a list in parallel: the `_p` and `_n` forms as methods, and what may be asked for beyond
 /// them.
@@ -81,7 +82,7 @@ impl Parallel {
     {
         let items = items.into_iter();
         if self.most.is_some() || self.cancel_rest {
-            return crew::run(self.most.unwrap_or(usize::MAX), self.cancel_rest, items, f, keep);
+            return self.gather_by_crew(items, f, keep);
         }
         let mut promises = Vec::new();
         let started = catch_unwind(AssertUnwindSafe(|| {
@@ -91,6 +92,33 @@ impl Parallel {
             promises.push(Promise::fail(Error::from_panic(panic)));
         }
         all(promises).map(move |values| values.into_iter().filter_map(keep).collect())
+    }
+
+    #[track_caller]
+    fn gather_by_crew<I, F, T, U>(self, items: I, mut f: F, keep: fn(T) -> Option<U>) -> Promise<Vec<U>>
+    where
+        I: Iterator + 'static,
+        F: FnMut(usize, I::Item) -> Promise<T> + 'static,
+        T: 'static,
+        U: 'static,
+    {
+        // In the order in which they are found, with their items' places.
+        let values = Rc::new(RefCell::new(Vec::new()));
+        let found = values.clone();
+        let mut items = items.enumerate();
+        let next = move || Promise::ready(items.next());
+        let call = move |(place, item)| {
+            let found = found.clone();
+            f(place, item).map(move |value| {
+                let kept = keep(value);
+                found.borrow_mut().extend(kept.map(|value| (place, value)));
+            })
+        };
+        crew(self.most.unwrap_or(usize::MAX), self.cancel_rest, next, call).map(move |()| {
+            let mut values = values.take();
+            values.sort_unstable_by_key(|(place, _)| *place);
+            values.into_iter().map(|(_, value)| value).collect()
+        })
     }
 
     /// Calls `f` for every item: [`iter_p`](super::iter_p), [`iter_n`](super::iter_n).

@@ -226,7 +226,7 @@ impl<T: 'static> Pool<T> {
     ///
     /// ```
     /// # use lwt_core::pool::Pool;
-    /// let pool = Pool::builder(2, async || Ok("member")).dispose(async |m| Ok(println!("{m} ends"))).build();
+    /// let pool = Pool::builder(2, async || Ok("m")).dispose(async |m| Ok(println!("{m} ends"))).build();
     /// drop(pool.use_(async |_: &mut &str| Ok(())));
     /// assert!(!pool.clear().is_pending());
     /// ```

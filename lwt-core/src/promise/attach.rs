@@ -14,7 +14,7 @@ use super::cell::{
     Body, Header, Node, NodeKind, NodeVTable, Raw, Ref, Route, VTable, abort_nothing, detach_nothing, reject,
     visit_nothing,
 };
-use super::handle::{Handle, Owner, dealloc_as, enlist, expire, take};
+use super::handle::{Handle, Owner, dealloc_as, enlist, expire, lets_look_first, take};
 use super::{Promise, Repr};
 
 /// One block: the cell of the promise that is made, the callback's node in the list of the promise it was
@@ -118,6 +118,10 @@ unsafe fn run<A, B, K>(node: *const Node, source: Raw) -> Option<Ref>
 where
     K: FnOnce(Result<A, Error>) -> Promise<B>,
 {
+    // SAFETY: the node's turn, and it owns a share; `source` is the root of an `A`.
+    if unsafe { lets_look_first::<A>(node, source) } {
+        return None;
+    }
     let step = step_of::<A, B, K>(node);
     // SAFETY: a node runs once; the ref was the node's, and is let go of at the end, also in a panic.
     let target = unsafe { Owner::<B>::adopt(Raw::new(std::ptr::NonNull::new_unchecked(step))) };
@@ -126,13 +130,13 @@ where
     // SAFETY: the storage and the callback are taken this one time.
     let (storage, callback) =
         unsafe { ((&raw const (*step).storage).read(), (&raw const (*step).callback).read()) };
+    // SAFETY: the node's share; the cascade keeps the resolved root alive.
+    let result = unsafe { take::<A>(source) };
+    if let Err(error) = &result {
+        // SAFETY: the step is alive: `target` is a ref.
+        unsafe { (*step).origin }.trace(error);
+    }
     let promise = caught(|| {
-        // SAFETY: the node's share; the cascade keeps the resolved root alive.
-        let result = unsafe { take::<A>(source) };
-        if let Err(error) = &result {
-            // SAFETY: the step is alive: `target` is a ref.
-            unsafe { (*step).origin }.trace(error);
-        }
         let _installed = ManuallyDrop::into_inner(storage).install();
         ManuallyDrop::into_inner(callback)(result)
     });
@@ -196,6 +200,8 @@ pub(crate) fn caught<B>(f: impl FnOnce() -> Promise<B>) -> Promise<B> {
     }
 }
 
+// What a callback does not use is dropped in them before the end: what a function returns is leaked when the
+// drop of a local panics there.
 impl<T: 'static> Promise<T> {
     /// The promise of `f`'s promise (`Lwt.bind`, `>>=`).
     ///
@@ -220,7 +226,10 @@ impl<T: 'static> Promise<T> {
     pub fn bind<U: 'static>(self, f: impl FnOnce(T) -> Promise<U> + 'static) -> Promise<U> {
         self.attach(|result| match result {
             Ok(value) => f(value),
-            Err(error) => Promise::rejected(error),
+            Err(error) => {
+                drop(f);
+                Promise::rejected(error)
+            }
         })
     }
 
@@ -235,7 +244,10 @@ impl<T: 'static> Promise<T> {
     pub fn map<U: 'static>(self, f: impl FnOnce(T) -> U + 'static) -> Promise<U> {
         self.attach(|result| match result {
             Ok(value) => Promise::ready(f(value)),
-            Err(error) => Promise::rejected(error),
+            Err(error) => {
+                drop(f);
+                Promise::rejected(error)
+            }
         })
     }
 
@@ -252,7 +264,10 @@ impl<T: 'static> Promise<T> {
     #[track_caller]
     pub fn catch(self, handler: impl FnOnce(Error) -> Promise<T> + 'static) -> Promise<T> {
         self.attach(|result| match result {
-            Ok(value) => Promise::ready(value),
+            Ok(value) => {
+                drop(handler);
+                Promise::ready(value)
+            }
             Err(error) => {
                 error.mark_seen();
                 handler(error)
@@ -276,8 +291,12 @@ impl<T: 'static> Promise<T> {
         handler: impl FnOnce(Error) -> Promise<U> + 'static,
     ) -> Promise<U> {
         self.attach(|result| match result {
-            Ok(value) => f(value),
+            Ok(value) => {
+                drop(handler);
+                f(value)
+            }
             Err(error) => {
+                drop(f);
                 error.mark_seen();
                 handler(error)
             }
@@ -301,9 +320,10 @@ impl<T: 'static> Promise<T> {
             caught(cleanup).attach(move |cleaned| match cleaned {
                 Ok(()) => Promise::settled(result),
                 Err(error) => {
-                    if let Err(replaced) = result {
+                    if let Err(replaced) = &result {
                         replaced.mark_seen();
                     }
+                    drop(result);
                     Promise::rejected(error)
                 }
             })

@@ -89,6 +89,24 @@ impl Walk {
             }
         }
     }
+
+    /// The second phase. Whether anything took the cancel.
+    fn run(self) -> bool {
+        for cell in &self.visited {
+            cell.clear(VISITED);
+        }
+        let Walk { error, leaves, noted, .. } = self;
+        let taken = noted || !leaves.is_empty();
+        cascade::as_level(|| {
+            for leaf in leaves {
+                match leaf {
+                    Leaf::Marked(cell) => cascade::complete(*cell, When::Now),
+                    Leaf::Abort(source) => teardown::abort(*source, error.clone()),
+                }
+            }
+        });
+        taken
+    }
 }
 
 /// Cancels what `cell` waits on. Whether anything took the cancel.
@@ -96,41 +114,40 @@ impl Walk {
 /// The caller keeps `cell` alive.
 #[track_caller]
 pub(crate) fn cancel(cell: Raw) -> bool {
-    let cell = cell.root();
-    if !cell.is_pending() || cell.route() == Route::Fixed {
-        return false;
-    }
-    if cell.route() == Route::Leaf {
-        let _alive = cell.retain();
+    cancel_all([cell])
+}
+
+/// Cancels what all of `cells` wait on, in one walk. Whether anything took the cancel.
+///
+/// The caller keeps `cells` alive.
+#[inline]
+#[track_caller]
+pub(crate) fn cancel_all(cells: impl IntoIterator<Item = Raw>) -> bool {
+    let mut cells =
+        cells.into_iter().map(Raw::root).filter(|cell| cell.is_pending() && cell.route() != Route::Fixed);
+    let Some(first) = cells.next() else { return false };
+    let second = cells.next();
+    if second.is_none() && first.route() == Route::Leaf {
+        let _alive = first.retain();
         // SAFETY: a pending root, and its own vtable.
-        unsafe { (cell.vtable.reject)(cell, Error::canceled()) };
-        cascade::complete(cell, When::Now);
+        unsafe { (first.vtable.reject)(first, Error::canceled()) };
+        cascade::complete(first, When::Now);
         return true;
     }
     let mut walk = Walk {
         error: Error::canceled(),
-        stack: vec![cell],
+        stack: Vec::new(),
         visited: Vec::new(),
         leaves: Vec::new(),
         noted: false,
     };
-    while let Some(cell) = walk.stack.pop() {
-        walk.step(cell);
-    }
-    for cell in &walk.visited {
-        cell.clear(VISITED);
-    }
-    let Walk { error, leaves, noted, .. } = walk;
-    let taken = noted || !leaves.is_empty();
-    cascade::as_level(|| {
-        for leaf in leaves {
-            match leaf {
-                Leaf::Marked(cell) => cascade::complete(*cell, When::Now),
-                Leaf::Abort(source) => teardown::abort(*source, error.clone()),
-            }
+    for cell in [first].into_iter().chain(second).chain(cells) {
+        walk.stack.push(cell);
+        while let Some(cell) = walk.stack.pop() {
+            walk.step(cell);
         }
-    });
-    taken
+    }
+    walk.run()
 }
 
 /// The pending roots that a pending root waits on.

@@ -6,6 +6,7 @@
 //!    runs, so that it may do anything to the promise, its own included. A promise that a callback of `bind`
 //!    makes and resolves at its end is followed in a loop, not by nesting, if it was the last callback: a
 //!    chain takes one level.
+//!    A callback that would take a value which cannot be cloned goes behind those that only look at it.
 //! 3. A resolution inside a callback runs in place while the levels are fewer than [`LIMIT`]; a deeper one,
 //!    and every `wakeup_later` inside a cascade, changes the state at once and waits in a queue. The
 //!    outermost level empties the queue, first come first served, before it returns: then everything has run.
@@ -29,8 +30,12 @@ use super::teardown;
 /// How deep resolutions nest on the stack.
 const LIMIT: u32 = 40;
 
+/// How deep callbacks that look nest out of their turn.
+const MOST_LOOKING: u32 = 20;
+
 struct Levels {
     running: Cell<u32>,
+    looking: Cell<u32>,
     /// The queue of deferred cells, through their links. Each owns a ref.
     first: Cell<*const Header>,
     last: Cell<*const Header>,
@@ -38,7 +43,12 @@ struct Levels {
 
 thread_local! {
     static LEVELS: Levels = const {
-        Levels { running: Cell::new(0), first: Cell::new(ptr::null()), last: Cell::new(ptr::null()) }
+        Levels {
+            running: Cell::new(0),
+            looking: Cell::new(0),
+            first: Cell::new(ptr::null()),
+            last: Cell::new(ptr::null()),
+        }
     };
 }
 
@@ -251,24 +261,12 @@ fn run_node(node: *const Node, root: Raw) -> Option<Ref> {
 /// pending one that is not wanted any more, those for that case.
 pub(crate) fn run_early(root: Raw) {
     let pending = root.is_pending();
-    let early = List::new();
     let mut left = false;
-    let mut at = root.callbacks.front();
-    while let Some(links) = at {
-        at = root.callbacks.after(links);
-        // SAFETY: a member of the list is a live node.
-        let kind = unsafe { (*links.cast::<Node>()).vtable.get().kind };
-        match kind {
-            NodeKind::OnCancel if pending => left = true,
-            NodeKind::OnCancel | NodeKind::OnUnwanted => {
-                // SAFETY: as above.
-                unsafe { (*links).unlink() };
-                // SAFETY: the node is alive until it runs, and `early` is emptied below before it goes.
-                unsafe { early.push_back(links) };
-            }
-            NodeKind::Taking | NodeKind::Holding | NodeKind::Waking | NodeKind::Looking => {}
-        }
-    }
+    let early = List::new();
+    take_out(root, &early, |kind| {
+        left |= pending && kind == NodeKind::OnCancel;
+        kind == NodeKind::OnUnwanted || !pending && kind == NodeKind::OnCancel
+    });
     if !left {
         root.clear(HAS_EARLY);
     }
@@ -279,23 +277,37 @@ pub(crate) fn run_early(root: Raw) {
     }
 }
 
-/// Runs the callbacks that only look at the value, so that the one share that is left may take it.
-pub(crate) fn run_looking(root: Raw) {
-    let looking = List::new();
+/// Moves the callbacks of some kinds to another list, which the caller empties.
+fn take_out(root: Raw, into: &List, mut is_meant: impl FnMut(NodeKind) -> bool) {
     let mut at = root.callbacks.front();
     while let Some(links) = at {
         at = root.callbacks.after(links);
         // SAFETY: a member of the list is a live node.
-        if unsafe { (*links.cast::<Node>()).vtable.get() }.kind == NodeKind::Looking {
+        if is_meant(unsafe { (*links.cast::<Node>()).vtable.get().kind }) {
             // SAFETY: as above.
             unsafe { (*links).unlink() };
-            // SAFETY: the node is alive until it runs, and `looking` is emptied below before it goes.
-            unsafe { looking.push_back(links) };
+            // SAFETY: the node is alive until it is run, and the caller empties the list.
+            unsafe { into.push_back(links) };
         }
     }
-    while let Some(links) = looking.pop_front() {
-        guarded(|| drop(run_node(links.cast(), root)));
-    }
+}
+
+/// Runs the callbacks that only look at the value, so that the one share that is left may take it. No effect
+/// where that nests too deep: they then look in their turn, and who wants to take has to wait for that.
+pub(crate) fn run_looking(root: Raw) {
+    LEVELS.with(|levels| {
+        let depth = levels.looking.get();
+        if depth == MOST_LOOKING {
+            return;
+        }
+        levels.looking.set(depth + 1);
+        let looking = List::new();
+        take_out(root, &looking, |kind| kind == NodeKind::Looking);
+        while let Some(links) = looking.pop_front() {
+            guarded(|| drop(run_node(links.cast(), root)));
+        }
+        levels.looking.set(depth);
+    });
 }
 
 /// Drops the callbacks of a cell that will not run them, and their shares.

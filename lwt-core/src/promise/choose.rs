@@ -109,22 +109,19 @@ impl<T: 'static, P: Picking<T>> Parent<T> for Choose<T, P> {
         let winner = Some(members.place_of(member));
         // SAFETY: the ref is made for this.
         let owner = unsafe { Owner::<P::Output>::adopt(cell.retain().into_raw()) };
-        let _ = owner.resolve(caught_result(|| decide::<T, P>(members, winner)), When::Now);
+        let _ = owner.resolve(decide::<T, P>(members, winner), When::Now);
     }
 }
 
 /// The outcome. What is decided is decided before the losers' handlers run; they are held until they have
-/// been cancelled.
+/// been cancelled. Does not unwind.
 #[track_caller]
 fn decide<T, P: Picking<T>>(members: Members<T>, winner: Option<usize>) -> Result<P::Output, Error> {
     // Who only looks at a value that cannot be cloned does so first; then it can be taken.
     members.iter().for_each(Member::run_looking);
-    let outcome = P::outcome(&members, winner);
+    let outcome = caught_result(|| P::outcome(&members, winner));
     if P::CANCELS {
-        for loser in members.iter().filter_map(Member::root) {
-            let _alive = loser.retain();
-            cancel::cancel(loser);
-        }
+        cancel::cancel_all(members.iter().filter_map(Member::root));
     }
     members.for_each_left(Promise::drop_silently);
     // A loser may have had the same error.
@@ -137,7 +134,7 @@ fn choose_by<T: 'static, P: Picking<T>>(members: Members<T>, origin: Origin) -> 
         return Promise::fail(Error::msg(format_args!("{} of an empty list would wait for ever", P::NAME)));
     }
     if members.iter().any(|member| !member.is_pending()) {
-        return Promise::settled(caught_result(|| decide::<T, P>(members, None)));
+        return Promise::settled(decide::<T, P>(members, None));
     }
     let vtable = const {
         &VTable {

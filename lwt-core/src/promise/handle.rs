@@ -9,8 +9,8 @@ use crate::{Error, memory};
 
 use super::cascade::{self, When};
 use super::cell::{
-    Body, HAS_VALUE, Header, Phase, Raw, Ref, Route, SILENT, UNHELD, VTable, abort_nothing, detach_nothing,
-    mark, move_out, peek, reject, visit_nothing,
+    Body, HAS_VALUE, Header, Node, Phase, Raw, Ref, Route, SILENT, UNHELD, VTable, abort_nothing,
+    detach_nothing, mark, move_out, peek, reject, visit_nothing,
 };
 use super::unify::unify;
 use super::{Promise, Repr, attach, teardown};
@@ -55,8 +55,7 @@ impl<T> Handle<T> {
     #[inline]
     pub(crate) fn takeable_root(&self) -> Option<Raw> {
         let root = self.root();
-        // SAFETY: a handle's root starts with a `Body<T>`.
-        (!root.is_pending() && (root.shares() == 1 || unsafe { shared_takeable::<T>(root) })).then_some(root)
+        (!root.is_pending() && (root.shares() == 1 || shared_takeable::<T>(root))).then_some(root)
     }
 
     /// Whether the value is there and nobody else has a share.
@@ -127,20 +126,9 @@ impl<T> Drop for Handle<T> {
     }
 }
 
-/// Gives up a share on a root that the caller keeps alive.
-#[inline]
-fn drop_share(root: Raw) {
-    if root.drop_share() == 0 {
-        teardown::last_share(root);
-    }
-}
-
 /// Whether one of several shares of a resolved root can have the value: by a clone, or because the others
-/// only look.
-///
-/// # Safety
-/// `root` is a resolved root that starts with a `Body<T>`.
-unsafe fn shared_takeable<T>(root: Raw) -> bool {
+/// only look, and have done so now.
+fn shared_takeable<T>(root: Raw) -> bool {
     if must_wait::<T>(root) {
         cascade::run_looking(root);
     }
@@ -165,30 +153,54 @@ pub(crate) fn must_wait<T>(root: Raw) -> bool {
     }
 }
 
-/// Takes the value of a takeable root with one share, which the caller gives up.
+/// Lets the callbacks behind `node` look first, if that is what a `Taking` or `Holding` node whose turn has
+/// come has to wait for: it goes to the end of the list. Once it is over the value can be taken, at any time,
+/// as nobody looks at a resolved promise through a callback in its list.
+///
+/// # Safety
+/// `node` was taken out of the list of `root`, the resolved root of a `T`, to be run, and owns or holds a
+/// share.
+#[inline]
+pub(crate) unsafe fn lets_look_first<T>(node: *const Node, root: Raw) -> bool {
+    let has_to = root.shares() > 1 && must_wait::<T>(root) && !root.callbacks.is_empty();
+    if has_to {
+        // SAFETY: the node is alive until it is run or dropped, by the caller.
+        unsafe { root.callbacks.push_back(node.cast()) };
+    }
+    has_to
+}
+
+/// Takes the value of a takeable root with one share, which the caller gives up. Does not unwind: the panic
+/// of a clone function is the result.
 ///
 /// # Safety
 /// `root` is resolved, starts with a `Body<T>`, the caller keeps it alive and owns the share.
 #[inline]
 pub(crate) unsafe fn take<T>(root: Raw) -> Result<T, Error> {
     if root.shares() != 1 {
-        let share = ShareGuard(root);
         // SAFETY: by the caller.
-        if !unsafe { shared_takeable::<T>(root) } {
-            return Err(Error::msg("the value of a promise was taken while a callback was looking at it"));
-        }
-        if root.shares() != 1 {
-            // SAFETY: the share that `share` holds until the clone is made.
-            return match (unsafe { peek::<T>(root) }, clone_of::<T>(root)) {
-                (Ok(value), Some(clone)) => Ok(clone(value)),
-                (Ok(_), None) => Err(Error::abandoned()), // not reached: it is takeable
-                (Err(error), _) => Err(error.clone()),
-            };
-        }
-        std::mem::forget(share);
+        return unsafe { take_copy(root) };
     }
     // SAFETY: the only share is the caller's, so the value is there and nobody refers to it.
     unsafe { move_out(root) }
+}
+
+/// The part of [`take`] for one share of several.
+///
+/// # Safety
+/// As [`take`].
+#[cold]
+unsafe fn take_copy<T>(root: Raw) -> Result<T, Error> {
+    // SAFETY: the caller's share, which is there until the clone is made.
+    let result = match (unsafe { peek::<T>(root) }, clone_of::<T>(root)) {
+        (Ok(value), Some(clone)) => attach::caught_result(|| Ok(clone(value))),
+        (Ok(_), None) => Err(Error::abandoned()), // not reached: it is takeable
+        (Err(error), _) => Err(error.clone()),
+    };
+    if root.drop_share() == 0 {
+        cascade::guarded(|| teardown::last_share(root)); // the others went meanwhile
+    }
+    result
 }
 
 /// Gives a share up when it is dropped.
@@ -196,7 +208,9 @@ pub(crate) struct ShareGuard(pub(crate) Raw);
 
 impl Drop for ShareGuard {
     fn drop(&mut self) {
-        drop_share(self.0);
+        if self.0.drop_share() == 0 {
+            teardown::last_share(self.0);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{Error, memory};
 use super::Promise;
 use super::attach::caught_result;
 use super::cancel::Visitor;
-use super::cascade::When;
+use super::cascade::{self, When};
 use super::cell::{Body, Header, Raw, Route, VTable, abort_nothing, reject};
 use super::handle::{Handle, Owner, dealloc_as, enlist, expire};
 use super::members::{Member, Members, Parent};
@@ -178,7 +178,7 @@ impl<T: 'static> Group for All<T> {
 
     fn unlink(&self) {
         self.0.unlink();
-        self.0.iter().for_each(|member| drop(member.take()));
+        self.0.iter().for_each(|member| cascade::guarded(|| drop(member.take())));
     }
 
     fn roots(&self) -> Vec<Raw> {
@@ -223,7 +223,7 @@ macro_rules! tuple_group {
 
             fn unlink(&self) {
                 $(self.$i.unlink();)+
-                $(drop(self.$i.take());)+
+                $(cascade::guarded(|| drop(self.$i.take()));)+
             }
 
             fn roots(&self) -> Vec<Raw> {

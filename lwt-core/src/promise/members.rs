@@ -15,12 +15,12 @@ use crate::{Error, memory};
 
 use super::cascade::{self, When};
 use super::cell::{Header, Node, NodeKind, NodeVTable, Raw, Ref};
-use super::handle::must_wait;
+use super::handle::{lets_look_first, must_wait};
 use super::{Promise, Repr};
 
 /// A combinator's cell.
 pub(crate) trait Parent<T> {
-    /// One of the members is resolved.
+    /// One of the members is resolved, and its value can be taken, now and later.
     ///
     /// # Safety
     /// `cell` is a cell of this combinator, alive, and `member` one of its members.
@@ -229,15 +229,27 @@ impl<T> Members<T> {
         (place < self.len()).then(|| unsafe { &*self.at(place) })
     }
 
-    /// Gives all promises that are left to `f`. The members are unlinked.
+    /// Gives all promises that are left to `f`, whose panics go to the hook. The members are unlinked.
     pub(crate) fn for_each_left(mut self, mut f: impl FnMut(Promise<T>)) {
-        // Rather leak the rest than drop twice, if `f` panics.
+        // SAFETY: each member is taken this one time.
+        self.take_each(|member| f(unsafe { member.read() }.promise.into_inner()));
+    }
+
+    /// Empties the block by `take`, which is called for each member, and takes it out or drops it. After a
+    /// panic it goes on with the next.
+    fn take_each(&mut self, mut take: impl FnMut(*mut Member<T>)) {
         let len = self.len();
         self.set_len(0);
-        for place in 0..len {
-            // SAFETY: within the block; each member is taken once.
-            let member = unsafe { self.at(place).read() };
-            f(member.promise.into_inner());
+        let mut place = 0;
+        while place < len {
+            cascade::guarded(|| {
+                while place < len {
+                    // SAFETY: within the block.
+                    let member = unsafe { self.at(place) };
+                    place += 1;
+                    take(member);
+                }
+            });
         }
     }
 }
@@ -253,28 +265,24 @@ impl<T> Drop for Members<T> {
     fn drop(&mut self) {
         let Some(block) = self.block else { return };
         let Head { len, capacity } = self.head();
-        /// Frees the block also if a promise's drop panics.
-        struct Block<T>(NonNull<Place<T>>, usize);
-        impl<T> Drop for Block<T> {
-            fn drop(&mut self) {
-                // SAFETY: the members are dropped, and no list leads to them any more.
-                unsafe { memory::free_array(self.0, self.1) };
-            }
-        }
-        self.unlink();
-        let _block = Block(block, capacity + 1);
         const { assert!(size_of::<Place<T>>() == size_of::<Member<T>>()) };
         if len > 0 {
-            // SAFETY: the members are ours, and no list leads to them any more. They are the units after the
-            // head, which are as large as a member.
-            unsafe { std::ptr::slice_from_raw_parts_mut(self.at(0), len).drop_in_place() };
+            self.unlink();
+            // SAFETY: the members are ours, no list leads to them any more, each is dropped this one time.
+            self.take_each(|member| unsafe { member.drop_in_place() });
         }
+        // SAFETY: the members are dropped.
+        unsafe { memory::free_array(block, capacity + 1) };
     }
 }
 
 /// # Safety
 /// `node` is that of a linked `Member<T>` whose parent is a `P`.
-unsafe fn run<T, P: Parent<T>>(node: *const Node, _: Raw) -> Option<Ref> {
+unsafe fn run<T, P: Parent<T>>(node: *const Node, root: Raw) -> Option<Ref> {
+    // SAFETY: the node's turn, and its member holds a share; `root` is the root of a `T`.
+    if unsafe { lets_look_first::<T>(node, root) } {
+        return None;
+    }
     let member = node.cast::<Member<T>>();
     // SAFETY: the member is alive, and so is its parent: rule 4.
     if let Some(parent) = unsafe { parent_of(member) } {

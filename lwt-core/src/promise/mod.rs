@@ -45,6 +45,7 @@ mod word;
 
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::sync::OnceLock;
 
 use crate::{Error, unhandled};
 use cell::Raw;
@@ -76,6 +77,14 @@ pub struct Promise<T> {
     repr: Repr<T>,
 }
 
+const TAKEN: &str = "the promise was used after an await had taken its value";
+
+/// The rejection that a look at a promise finds which was awaited to its end.
+fn taken_error() -> &'static Error {
+    static ERROR: OnceLock<Error> = OnceLock::new();
+    ERROR.get_or_init(|| Error::msg(TAKEN))
+}
+
 /// One word and a tag.
 enum Repr<T> {
     /// Fulfilled, and the value never needed a cell.
@@ -86,7 +95,7 @@ enum Repr<T> {
     Cell(Handle<T>),
     /// A handle on a cell with an await in progress.
     Waiting(Waiting<T>),
-    /// Awaited to its end.
+    /// Awaited to its end: as good as rejected with an error that says so.
     Taken,
 }
 
@@ -162,7 +171,7 @@ impl<T> Promise<T> {
 
     #[track_caller]
     fn taken() -> Promise<T> {
-        Promise::rejected(Error::msg("the promise was used after an await had taken its value"))
+        Promise::rejected(Error::msg(TAKEN))
     }
 
     #[inline]
@@ -186,11 +195,12 @@ impl<T> Promise<T> {
             Repr::Failed(rejection) => Some(Err(rejection.error())),
             Repr::Cell(handle) => handle.peek(),
             Repr::Waiting(waiting) => waiting.peek(),
-            Repr::Taken => None,
+            Repr::Taken => Some(Err(taken_error())),
         }
     }
 
-    /// A look at the state (`Lwt.state`).
+    /// A look at the state (`Lwt.state`). A promise whose value an await has taken is rejected, with an error
+    /// that says so.
     ///
     /// ```
     /// use lwt_core::{Promise, State};
@@ -278,15 +288,17 @@ impl<T, E: Into<Error>> From<Result<T, E>> for Promise<T> {
 impl<T> fmt::Debug for Promise<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.peek() {
+            _ if matches!(self.repr, Repr::Taken) => f.write_str("Promise(taken)"),
             Some(Ok(_)) => f.write_str("Promise(fulfilled)"),
             Some(Err(error)) => write!(f, "Promise(rejected: {error:?})"),
-            None => match self.root() {
-                None => f.write_str("Promise(taken)"),
+            None => {
+                f.write_str("Promise(pending")?;
                 #[cfg(feature = "registry")]
-                Some(root) => write!(f, "Promise(pending, {})", crate::registry::describe(root)),
-                #[cfg(not(feature = "registry"))]
-                Some(_) => f.write_str("Promise(pending)"),
-            },
+                if let Some(root) = self.root() {
+                    write!(f, ", {}", crate::registry::describe(root))?;
+                }
+                f.write_str(")")
+            }
         }
     }
 }

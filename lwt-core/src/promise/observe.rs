@@ -102,8 +102,9 @@ pub(crate) fn on_unwanted<F: FnOnce() + 'static>(root: Raw, f: F) {
 impl<T: 'static> Promise<T> {
     /// Calls `f` with the outcome, once resolved (`Lwt.on_any`).
     ///
-    /// At once if it is resolved already. A panic of `f` goes to the unhandled-rejection hook. `f` runs also
-    /// when this promise is dropped before.
+    /// At once if it is resolved already (or an await has taken the value, which is an error here as
+    /// everywhere). A panic of `f` goes to the unhandled-rejection hook. `f` runs also when this promise is
+    /// dropped before.
     ///
     /// ```
     /// # use lwt_core::Promise;

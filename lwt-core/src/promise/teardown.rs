@@ -138,14 +138,15 @@ pub(crate) fn unwanted(root: Raw) {
         let mut let_go = !source.vtable.runs;
         // SAFETY: `link` of a root with the route Source names a source.
         cascade::guarded(|| let_go = unsafe { (source.vtable.detach)(source) });
-        if let_go {
+        // A destructor may have cancelled it meanwhile: the link of a resolved root is the cascade's.
+        if let_go && root.is_pending() {
             // It will never be resolved. If it was unified with its source, the two keep each other until the
             // link is cut.
             root.set_route(Route::Fixed);
             drop(root.take_link());
         }
     }
-    if root.has(HAS_EARLY) {
+    if root.is_pending() && root.has(HAS_EARLY) {
         cascade::run_early(root);
     }
 }
@@ -166,7 +167,7 @@ fn refs_gone(mut cell: Raw) {
         debug_assert!(!cell.has(HAS_VALUE), "the last share has taken the value");
         let next = cell.take_link();
         // SAFETY: no ref is left.
-        unsafe { (cell.vtable.dealloc)(cell) };
+        cascade::guarded(|| unsafe { (cell.vtable.dealloc)(cell) });
         // Not dropped but followed: a chain of links must not recurse.
         let Some(next) = next else { return };
         let Some(last) = next.release_quietly() else { return };

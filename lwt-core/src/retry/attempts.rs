@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use crate::clock::Clock;
-use crate::{Promise, apply, spawn};
+use crate::{Promise, apply, spawn, stream};
 
 use super::{Error, Failure};
 
@@ -174,6 +174,22 @@ impl<T: 'static, R: 'static, F: 'static> Attempts<T, R, F> {
     /// ```
     pub fn next_attempt(&mut self) -> NextAttempt<'_, T, R, F> {
         NextAttempt(self)
+    }
+
+    /// The attempts as a stream of the crate, which is what `Lwt_retry.on_error` and `with_sleep` give.
+    ///
+    /// Its errors are rejections of the operation or of the clock. When it is dropped, the attempt that is
+    /// under way is cancelled.
+    ///
+    /// ```
+    /// use lwt_core::retry::{self, Error};
+    /// use lwt_core::{State, result};
+    /// let all = retry::on_error(|| result::fail::<(), _>(Error::<_, ()>::Retry("busy"))).into_stream();
+    /// let numbers = all.map(|attempt| attempt.map_or_else(|failure| failure.attempt, |()| 0));
+    /// assert!(matches!(numbers.nget(3).state(), State::Fulfilled(n) if *n == [1, 2, 3]));
+    /// ```
+    pub fn into_stream(self) -> stream::Stream<Attempt<T, R, F>> {
+        stream::of_try_futures(self)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Attempt<T, R, F>, crate::Error>>> {

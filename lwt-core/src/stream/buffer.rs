@@ -170,6 +170,23 @@ impl<T> Buffer<T> {
         self.pop_if_done()
     }
 
+    /// The reader at `number` takes an element that nobody else looks at or has still to read: the shortest
+    /// way to `pass` it.
+    pub(super) fn take_own(&mut self, number: u64) -> Option<T> {
+        let is_own =
+            |slot: &mut Slot<T>| slot.readers == 1 && slot.holds == 0 && matches!(slot.item, Item::Own(_));
+        if number != self.base {
+            return None;
+        }
+        let slot = self.slots.pop_front_if(is_own)?;
+        self.base += 1;
+        self.unread -= 1;
+        match slot.item {
+            Item::Own(element) => Some(element),
+            _ => None, // not reached
+        }
+    }
+
     /// A reader sets an element aside.
     pub(super) fn claim(&mut self, number: u64) {
         self.unread_one(number);

@@ -5,11 +5,11 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use crate::{Error, Promise, iterate, task};
+use crate::crew::crew;
+use crate::func::Func;
+use crate::{Promise, iterate};
 
 use super::Stream;
-use super::crew::crew;
-use super::func::Func;
 
 impl<T: 'static> Stream<T> {
     /// `f` of each element and the result so far, from `start` (`Lwt_stream.fold`).
@@ -76,8 +76,9 @@ impl<T: 'static> Stream<T> {
     /// [`iter`](Stream::iter) with a function that takes its time, for all elements at once, as they come
     /// (`Lwt_stream.iter_p`).
     ///
-    /// After a failure no more elements are taken. A cancel goes on to all of `f`'s promises. The result
-    /// comes when all of them have ended.
+    /// After a failure no more elements are taken. A cancel goes on to all of `f`'s promises, and ends the
+    /// wait for the next element; where nothing takes it, it has no effect. The result comes when all of them
+    /// have ended.
     ///
     /// # Errors
     /// The first in time: of the source, or of `f`.
@@ -107,62 +108,6 @@ impl<T: 'static> Stream<T> {
     pub fn iter_n(&self, max_concurrency: usize, f: impl FnMut(T) -> Promise<()> + 'static) -> Promise<()> {
         assert!(max_concurrency > 0, "iter_n with no place for an element");
         let stream = self.share();
-        crew(max_concurrency, move || stream.get(), f)
+        crew(max_concurrency, false, move || stream.get(), f)
     }
-
-    /// What `f` makes of the first element of which it makes something; those before it are gone. `None` at
-    /// the end (`Lwt_stream.find_map`).
-    ///
-    /// It stops also when its promise is dropped. A cancel or a drop while it waits leaves the elements that
-    /// follow.
-    ///
-    /// # Errors
-    /// That of the source, if it fails, or a panic of `f`.
-    ///
-    /// ```
-    /// use lwt_core::{State, stream};
-    /// let n = stream::of_list(["x", "1", "2"]).find_map(|text| text.parse::<u32>().ok());
-    /// assert!(matches!(n.state(), State::Fulfilled(Some(1))));
-    /// ```
-    #[track_caller]
-    pub fn find_map<U: 'static>(&self, mut f: impl FnMut(T) -> Option<U> + 'static) -> Promise<Option<U>> {
-        self.find_map_s(move |element| Promise::ready(f(element)))
-    }
-
-    /// [`find_map`](Stream::find_map) with a function that takes its time (`Lwt_stream.find_map_s`). A cancel
-    /// goes on to its promise.
-    ///
-    /// # Errors
-    /// That of the source, or of `f`.
-    #[track_caller]
-    pub fn find_map_s<U: 'static>(
-        &self,
-        f: impl FnMut(T) -> Promise<Option<U>> + 'static,
-    ) -> Promise<Option<U>> {
-        let (stream, f) = (self.share(), Func::new(f));
-        given_up_with_its_promise(iterate((), move |()| {
-            let f = f.clone();
-            stream.get().bind(move |element| match element {
-                Some(element) => {
-                    f.call(|f| f(element)).map(|made| if made.is_some() { Break(made) } else { Continue(()) })
-                }
-                None => Promise::ready(Break(None)),
-            })
-        }))
-    }
-}
-
-/// A promise whose drop, as its cancel, cancels `work`.
-fn given_up_with_its_promise<T: 'static>(work: Promise<T>) -> Promise<T> {
-    if !work.is_pending() {
-        return work;
-    }
-    let (promise, resolver) = task();
-    let stop = work.canceller();
-    resolver.on_unwanted(move || stop.cancel());
-    drop(work.attach(move |result: Result<T, Error>| {
-        resolver.wakeup_result(result);
-        Promise::ready(())
-    }));
-    promise
 }

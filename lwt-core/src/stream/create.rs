@@ -4,10 +4,10 @@ use std::any::Any;
 use std::iter;
 
 use crate::Promise;
+use crate::func::Func;
 use crate::seq::Seq;
 
 use super::Stream;
-use super::func::Func;
 use super::hub::{Ask, Gate, Pull, Source};
 use super::push::{BoundedPush, Push};
 

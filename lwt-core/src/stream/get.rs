@@ -2,6 +2,9 @@
 //!
 //! All of them are a `get` or a scan (`scan.rs`) of the reader.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::{Error, Promise};
 
 use super::Stream;
@@ -15,8 +18,8 @@ impl<T: 'static> Stream<T> {
         &self,
         way: Way,
         limit: usize,
-        test: Option<Test<T>>,
-        make: fn(Found<T>) -> Result<R, Error>,
+        test: Test<T>,
+        make: impl FnOnce(Found<T>) -> Result<R, Error> + 'static,
     ) -> Promise<R> {
         self.reader.scan(|resolver| Scan::new(way, limit, test, make, resolver))
     }
@@ -60,7 +63,7 @@ impl<T: 'static> Stream<T> {
             Some(Ok(Some(element))) => Promise::ready(element),
             Some(Ok(None)) => Promise::fail(Empty),
             Some(Err(error)) => Promise::fail(error),
-            None => self.scan(Way::Take, 1, None, |mut found| Ok(found.elements.pop().ok_or(Empty)?)),
+            None => self.scan(Way::Take, 1, Test::All, |mut found| Ok(found.elements.pop().ok_or(Empty)?)),
         }
     }
 
@@ -77,7 +80,7 @@ impl<T: 'static> Stream<T> {
     /// ```
     #[track_caller]
     pub fn nget(&self, n: usize) -> Promise<Vec<T>> {
-        self.scan(Way::Take, n, None, |found| Ok(found.elements))
+        self.scan(Way::Take, n, Test::All, |found| Ok(found.elements))
     }
 
     /// Takes elements as long as `f` says yes (`Lwt_stream.get_while`). The first for which it says no stays.
@@ -101,7 +104,7 @@ impl<T: 'static> Stream<T> {
     /// A cancel goes on to `f`'s promise. An error of `f` is this promise's, and the elements are given back.
     #[track_caller]
     pub fn get_while_s(&self, f: impl FnMut(&T) -> Promise<bool> + 'static) -> Promise<Vec<T>> {
-        self.scan(Way::Take, usize::MAX, Some(Box::new(f)), |found| Ok(found.elements))
+        self.scan(Way::Take, usize::MAX, Test::Looking(Box::new(f)), |found| Ok(found.elements))
     }
 
     /// Takes all that is there, and gives the last of it; waits if nothing is there (`Lwt_stream.last_new`).
@@ -119,7 +122,7 @@ impl<T: 'static> Stream<T> {
     /// ```
     #[track_caller]
     pub fn last_new(&self) -> Promise<T> {
-        self.scan(Way::Last, usize::MAX, None, |mut found| Ok(found.elements.pop().ok_or(Empty)?))
+        self.scan(Way::Last, usize::MAX, Test::All, |mut found| Ok(found.elements.pop().ok_or(Empty)?))
     }
 
     /// Takes all elements to the end (`Lwt_stream.to_list`).
@@ -156,7 +159,7 @@ impl<T: 'static> Stream<T> {
         T: Clone,
     {
         self.reader.hub.clone.set(Some(T::clone));
-        self.scan(Way::Copy, 1, None, |mut found| Ok(found.elements.pop()))
+        self.scan(Way::Copy, 1, Test::All, |mut found| Ok(found.elements.pop()))
     }
 
     /// Clones of the next `n` elements, fewer at the end; they stay (`Lwt_stream.npeek`).
@@ -176,7 +179,7 @@ impl<T: 'static> Stream<T> {
         T: Clone,
     {
         self.reader.hub.clone.set(Some(T::clone));
-        self.scan(Way::Copy, n, None, |found| Ok(found.elements))
+        self.scan(Way::Copy, n, Test::All, |found| Ok(found.elements))
     }
 
     /// Whether the stream has no elements left (`Lwt_stream.is_empty`). Waits until one comes or the stream
@@ -191,13 +194,13 @@ impl<T: 'static> Stream<T> {
     /// ```
     #[track_caller]
     pub fn is_empty(&self) -> Promise<bool> {
-        self.scan(Way::Look, 1, None, |found| Ok(!found.any))
+        self.scan(Way::Look, 1, Test::All, |found| Ok(!found.any))
     }
 
     /// Waits until an element, a failure or the end is there, and leaves it there.
     #[track_caller]
     pub(super) fn available(&self) -> Promise<()> {
-        self.scan(Way::Ready, 1, None, |_| Ok(()))
+        self.scan(Way::Ready, 1, Test::All, |_| Ok(()))
     }
 
     // ---- throwing away ----
@@ -225,7 +228,7 @@ impl<T: 'static> Stream<T> {
     /// That of the source, if it fails here; the elements before it are given back.
     #[track_caller]
     pub fn njunk(&self, n: usize) -> Promise<()> {
-        self.scan(Way::Drop, n, None, |_| Ok(()))
+        self.scan(Way::Drop, n, Test::All, |_| Ok(()))
     }
 
     /// Throws elements away as long as `f` says yes (`Lwt_stream.junk_while`). Those for which it has said so
@@ -250,7 +253,7 @@ impl<T: 'static> Stream<T> {
     /// A cancel goes on to `f`'s promise, whose element stays. So it does when `f` fails, with `f`'s error.
     #[track_caller]
     pub fn junk_while_s(&self, f: impl FnMut(&T) -> Promise<bool> + 'static) -> Promise<()> {
-        self.scan(Way::Skip, usize::MAX, Some(Box::new(f)), |_| Ok(()))
+        self.scan(Way::Skip, usize::MAX, Test::Looking(Box::new(f)), |_| Ok(()))
     }
 
     // ---- searching ----
@@ -277,7 +280,46 @@ impl<T: 'static> Stream<T> {
     /// A cancel goes on to `f`'s promise, whose element stays. So it does when `f` fails, with `f`'s error.
     #[track_caller]
     pub fn find_s(&self, f: impl FnMut(&T) -> Promise<bool> + 'static) -> Promise<Option<T>> {
-        self.scan(Way::Find, usize::MAX, Some(Box::new(f)), |mut found| Ok(found.elements.pop()))
+        self.scan(Way::Find, usize::MAX, Test::Looking(Box::new(f)), |mut found| Ok(found.elements.pop()))
+    }
+
+    /// What `f` makes of the first element of which it makes something; those before it are gone. `None` at
+    /// the end (`Lwt_stream.find_map`).
+    ///
+    /// A cancel or a drop while it waits leaves the elements that follow.
+    ///
+    /// # Errors
+    /// That of the source, if it fails here, or a panic of `f`, whose element is gone.
+    ///
+    /// ```
+    /// use lwt_core::{State, stream};
+    /// let n = stream::of_list(["x", "1", "2"]).find_map(|text| text.parse::<u32>().ok());
+    /// assert!(matches!(n.state(), State::Fulfilled(Some(1))));
+    /// ```
+    #[track_caller]
+    pub fn find_map<U: 'static>(&self, mut f: impl FnMut(T) -> Option<U> + 'static) -> Promise<Option<U>> {
+        self.find_map_s(move |element| Promise::ready(f(element)))
+    }
+
+    /// [`find_map`](Stream::find_map) with a function that takes its time (`Lwt_stream.find_map_s`).
+    ///
+    /// A cancel goes on to `f`'s promise, whose element is gone. So it is when `f` fails, with `f`'s error.
+    #[track_caller]
+    pub fn find_map_s<U: 'static>(
+        &self,
+        mut f: impl FnMut(T) -> Promise<Option<U>> + 'static,
+    ) -> Promise<Option<U>> {
+        let made = Rc::new(Cell::new(None));
+        let last = made.clone();
+        let give = move |element| {
+            let last = last.clone();
+            f(element).map(move |value| {
+                let is_made = value.is_some();
+                last.set(value);
+                is_made
+            })
+        };
+        self.scan(Way::Give, usize::MAX, Test::Taking(Box::new(give)), move |_| Ok(made.take()))
     }
 
     // ---- what is there ----

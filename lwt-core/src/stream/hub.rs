@@ -63,6 +63,11 @@ impl<T> Gate<T> {
     pub(super) fn new(size: usize) -> Gate<T> {
         Gate { size: Cell::new(size), blocked: RefCell::new(None), closing: Cell::new(false) }
     }
+
+    /// Whether a push waits that is not being cancelled.
+    fn is_blocked(&self) -> bool {
+        self.blocked.borrow().as_ref().is_some_and(|(_, resolver)| resolver.is_pending())
+    }
 }
 
 pub(super) struct Hub<T: 'static> {
@@ -272,6 +277,9 @@ impl<T: 'static> Hub<T> {
     /// Lets the blocked push through if there is room for its element, or, with `demanded`, a reader with
     /// nothing to read.
     fn admit(&self, gate: &Gate<T>, demanded: bool) {
+        if gate.blocked.borrow().is_none() {
+            return;
+        }
         let (unread, is_read) = {
             let buffer = self.buffer.borrow();
             (buffer.unread(), buffer.is_read())
@@ -279,8 +287,13 @@ impl<T: 'static> Hub<T> {
         if is_read && (unread < gate.size.get() || (demanded && unread == 0)) {
             let through = gate.blocked.borrow_mut().take();
             if let Some((element, resolver)) = through {
-                self.append(Item::Own(element));
-                resolver.wakeup_later(());
+                // One that is being cancelled has pushed nothing.
+                if resolver.is_pending() {
+                    self.buffer.borrow_mut().push(Item::Own(element));
+                    // Before the readers hear of it: no cancel of theirs takes back what they have.
+                    resolver.wakeup_later(());
+                    self.notify();
+                }
                 self.end_if_closing(gate);
             }
         }
@@ -306,7 +319,7 @@ impl<T: 'static> Hub<T> {
         };
         let unread = self.unread();
         let room = unread < gate.size.get() || (unread == 0 && self.is_hungry());
-        if !room || gate.blocked.borrow().is_some() {
+        if !room || gate.is_blocked() {
             return Err(PushError::Full(element));
         }
         self.append(Item::Own(element));
@@ -321,20 +334,22 @@ impl<T: 'static> Hub<T> {
             Err(PushError::Full(element)) => element,
         };
         let Some(gate) = self.gate() else { return Promise::fail(Closed) };
-        if gate.blocked.borrow().is_some() {
+        if gate.is_blocked() {
             return Promise::fail(Full);
         }
         let (promise, resolver) = task();
         let hub = Rc::downgrade(self);
         resolver.on_cancel(move || Hub::push_cancelled(&hub));
-        *gate.blocked.borrow_mut() = Some((element, resolver));
+        let cancelled = gate.blocked.replace(Some((element, resolver)));
+        drop(cancelled);
         promise
     }
 
     fn push_cancelled(hub: &Weak<Hub<T>>) {
         let Some(hub) = hub.upgrade() else { return };
         let Some(gate) = hub.gate() else { return };
-        let given_up = gate.blocked.borrow_mut().take();
+        // Another one may wait by now.
+        let given_up = gate.blocked.borrow_mut().take_if(|(_, resolver)| !resolver.is_pending());
         drop(given_up);
         hub.end_if_closing(gate);
     }
@@ -343,14 +358,17 @@ impl<T: 'static> Hub<T> {
     pub(super) fn shut(&self) -> bool {
         let Some(gate) = self.gate().filter(|_| !self.closed.get()) else { return false };
         let blocked = gate.blocked.borrow_mut().take();
-        self.close();
-        if let Some((element, resolver)) = blocked {
-            if resolver.is_wanted() {
-                resolver.wakeup_later_err(Closed);
-            } else {
+        let refused = match blocked {
+            Some((element, resolver)) if resolver.is_pending() && !resolver.is_wanted() => {
                 // Nobody is there to be told that it was not taken, so it is.
-                self.append(Item::Own(element));
+                self.buffer.borrow_mut().push(Item::Own(element));
+                None
             }
+            blocked => blocked,
+        };
+        self.close();
+        if let Some((_element, resolver)) = refused {
+            resolver.wakeup_later_err(Closed);
         }
         self.end();
         true
@@ -376,7 +394,7 @@ impl<T: 'static> Hub<T> {
     }
 
     pub(super) fn is_blocked(&self) -> bool {
-        self.gate().is_some_and(|gate| gate.blocked.borrow().is_some())
+        self.gate().is_some_and(Gate::is_blocked)
     }
 }
 

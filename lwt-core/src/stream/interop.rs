@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::{Error, Promise, spawn};
 
@@ -15,22 +15,18 @@ impl<T: 'static> futures_core::Stream for Stream<T> {
     /// As [`Stream::get`]; an element is taken when the poll that gives it is made, not before.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
         loop {
-            if let Some(taken) = self.reader.take_now() {
+            // First, lest a cancel that came before the element is lost.
+            if let Some(available) = &mut self.polled {
+                let outcome = ready!(Pin::new(available).poll(cx));
                 self.polled = None;
-                return Poll::Ready(taken.transpose());
-            }
-            let mut available = match self.polled.take() {
-                Some(promise) => promise,
-                None => self.available(),
-            };
-            match Pin::new(&mut available).poll(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Poll::Pending => {
-                    self.polled = Some(available);
-                    return Poll::Pending;
+                if let Err(error) = outcome {
+                    return Poll::Ready(Some(Err(error)));
                 }
             }
+            if let Some(taken) = self.reader.take_now() {
+                return Poll::Ready(taken.transpose());
+            }
+            self.polled = Some(self.available());
         }
     }
 }

@@ -50,25 +50,25 @@
 //!
 //! 1. `buffer.rs`: the elements that somebody has still to read.
 //! 2. `hub.rs`: where they come from; what all readers share.
-//! 3. `place.rs`, `reader.rs`: a place in the stream, and the queue of operations there; `waiters.rs`, the
-//!    queue; `turn.rs`.
+//! 3. `place.rs`, `reader.rs`: a place in the stream, and the queue of operations there; `turn.rs`: reading
+//!    alone.
 //! 4. `scan.rs`: operations over several elements.
-//! 5. The rest is what users see: `create.rs`, `push.rs`, `get.rs`, `transform.rs`, `consume.rs` (with
-//!    `crew.rs`), `combine.rs`, `parse.rs`, `text.rs`, `interop.rs`, `error.rs`.
+//! 5. The rest is what users see: `create.rs`, `push.rs`, `get.rs`, `transform.rs`, `several.rs`,
+//!    `consume.rs`, `combine.rs`, `parse.rs`, `text.rs`, `interop.rs`, `error.rs`.
 //!
 //! # Coming from `Lwt_stream`
 //!
 //! `return` is [`ready`], `return_lwt` is [`of_promise`], `of_array` is [`of_list`], `of_seq` is [`of_iter`],
 //! `of_lwt_seq` is [`of_seq`], `wrap_exn` is [`wrap_err`](Stream::wrap_err); `junk_old` is
-//! [`junk_available`](Stream::junk_available). `create`'s `push None` is [`Push::close`].
+//! [`junk_available`](Stream::junk_available). `create`'s `push None` is [`Push::close`]. Lwt has no
+//! [`map_n`](Stream::map_n), [`filter_n`](Stream::filter_n), [`filter_map_n`](Stream::filter_map_n), nor their
+//! `_p` forms.
 
 mod buffer;
 mod combine;
 mod consume;
 mod create;
-pub(crate) mod crew;
 mod error;
-pub(crate) mod func;
 mod get;
 mod hub;
 mod interop;
@@ -77,10 +77,10 @@ mod place;
 mod push;
 mod reader;
 mod scan;
+mod several;
 mod text;
 mod transform;
 mod turn;
-mod waiters;
 
 use std::fmt;
 use std::rc::Rc;

@@ -46,6 +46,9 @@ impl<T: 'static> Reader<T> {
     /// Whether a failure is ahead that an operation was told of before.
     fn is_told(&self) -> bool {
         let mut told = self.told.borrow_mut();
+        if told.is_empty() {
+            return false;
+        }
         while told.front().is_some_and(|number| *number < self.place()) {
             told.pop_front();
         }
@@ -111,6 +114,17 @@ impl<T: 'static> Reader<T> {
             self.give_back();
         }
         error
+    }
+
+    /// Takes the element ahead in the usual case: it is there, and nobody else has still to read it.
+    pub(super) fn take_own(&self) -> Option<T> {
+        if !self.told.borrow().is_empty() {
+            return None;
+        }
+        let number = self.next.get();
+        let element = self.hub.buffer.borrow_mut().take_own(number)?;
+        self.next.set(number + 1);
+        Some(element)
     }
 
     /// Takes what is ahead, which is not nothing. Nothing is taken, and the result is `None`, if it is not

@@ -63,8 +63,8 @@ impl<T: 'static> Push<T> {
         Push { end: End::new(hub) }
     }
 
-    /// Appends an element (`push (Some x)`). Who waits for it gets it before this returns; inside a cascade,
-    /// as after [`wakeup_later`](crate::Resolver::wakeup_later).
+    /// Appends an element (`push (Some x)`). Who waits for it gets it before this returns, as after
+    /// [`wakeup`](crate::Resolver::wakeup): so a `pick` in which the reader stands is decided by it.
     ///
     /// # Errors
     /// [`PushError::Closed`] with the element, if the stream was closed, or nobody is left to read it.

@@ -10,18 +10,20 @@
 //!    or given back when the operation is cancelled, dropped or fails.
 //! 4. An operation whose promise is cancelled or dropped leaves the queue at once.
 //! 5. The queue is not empty and the reader unlocked: then the hub lists it as waiting, which keeps it alive.
+//! 6. Elements go to their promises by `wakeup`, so that a `pick` in which a reader stands is decided by
+//!    them, and loses none.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::waiters::{Place, Waiters};
 use crate::{Error, Promise, Resolver, task};
 
 use super::hub::Hub;
 use super::place::Ahead;
 use super::scan::{Scan, Verdict};
 use super::turn::Turn;
-use super::waiters::Waiters;
 
 enum Request<T: 'static> {
     Get(Resolver<Option<T>>),
@@ -47,7 +49,7 @@ pub(super) struct Reader<T: 'static> {
     /// Failures that an operation was told of which then gave back the elements before them: nobody is to be
     /// told again.
     pub(super) told: RefCell<VecDeque<u64>>,
-    queue: RefCell<Waiters<Request<T>>>,
+    queue: Waiters<Request<T>>,
     pub(super) locked: Cell<bool>,
     listed: Cell<bool>,
 }
@@ -64,7 +66,7 @@ impl<T: 'static> Reader<T> {
             next: Cell::new(next),
             claimed: Cell::new(0),
             told: RefCell::new(told),
-            queue: RefCell::new(Waiters::new()),
+            queue: Waiters::new(),
             locked: Cell::new(false),
             listed: Cell::new(false),
         })
@@ -83,7 +85,7 @@ impl<T: 'static> Reader<T> {
 
     /// Whether a call now would overtake another one.
     fn is_contended(&self) -> bool {
-        self.locked.get() || !self.queue.borrow().is_empty()
+        self.locked.get() || !self.queue.is_empty()
     }
 
     pub(super) fn while_locked<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -102,13 +104,17 @@ impl<T: 'static> Reader<T> {
 
     /// Takes what is there, if it is there now.
     pub(super) fn take_now(self: &Rc<Self>) -> Option<Result<Option<T>, Error>> {
-        // The source may itself call us, and then comes first.
-        if self.is_contended() || self.look_ahead() == Ahead::Nothing || self.is_contended() {
+        if self.is_contended() {
             return None;
         }
-        let taken = self.take(|| true);
+        let taken = match self.take_own() {
+            Some(element) => Some(Ok(Some(element))),
+            // The source may itself call us, and then comes first.
+            None if self.look_ahead() == Ahead::Nothing || self.is_contended() => return None,
+            None => self.take(|| true),
+        };
         self.hub.admit_blocked();
-        if !self.queue.borrow().is_empty() {
+        if !self.queue.is_empty() {
             self.serve(); // who came while we were locked
         }
         taken
@@ -159,26 +165,25 @@ impl<T: 'static> Reader<T> {
         resolver: Resolver<R>,
         request: impl FnOnce(Resolver<R>) -> Request<T>,
     ) {
-        let ticket = self.queue.borrow_mut().issue();
-        let reader = Rc::downgrade(self);
-        resolver.on_unwanted(move || {
-            if let Some(reader) = reader.upgrade() {
-                reader.forget(ticket);
-            }
+        self.queue.push(|place| {
+            let reader = Rc::downgrade(self);
+            resolver.on_unwanted(move || {
+                if let Some(reader) = reader.upgrade() {
+                    reader.forget(place);
+                }
+            });
+            request(resolver)
         });
-        let request = request(resolver);
-        self.queue.borrow_mut().push_back(ticket, request);
         self.serve();
     }
 
     /// Serves the queue as far as there is something to serve it with.
     pub(super) fn serve(self: &Rc<Self>) {
         while !self.locked.get() {
-            let first = self.queue.borrow_mut().pop_front();
-            let Some((ticket, request)) = first else { break };
+            let Some((place, request)) = self.queue.pop_first() else { break };
             let waits = match request {
-                Request::Get(resolver) => self.serve_get(ticket, resolver),
-                Request::Scan(scan) => self.serve_scan(ticket, scan),
+                Request::Get(resolver) => self.serve_get(place, resolver),
+                Request::Scan(scan) => self.serve_scan(place, scan),
                 Request::Turn(resolver) => {
                     if resolver.is_wanted() {
                         resolver.wakeup_later(Turn::new(self));
@@ -187,7 +192,7 @@ impl<T: 'static> Reader<T> {
                 }
             };
             // An operation that was given up while it was out of the queue is seen in the next round.
-            if waits && self.queue.borrow().first().is_none_or(Request::is_wanted) {
+            if waits && self.queue.first(Request::is_wanted).unwrap_or(true) {
                 break;
             }
         }
@@ -195,35 +200,37 @@ impl<T: 'static> Reader<T> {
     }
 
     /// Whether the operation waits, in the queue again.
-    fn serve_get(&self, ticket: u64, resolver: Resolver<Option<T>>) -> bool {
+    fn serve_get(&self, place: Place, resolver: Resolver<Option<T>>) -> bool {
         if resolver.is_wanted() && self.while_locked(|| self.look_ahead()) == Ahead::Nothing {
-            self.queue.borrow_mut().push_front(ticket, Request::Get(resolver));
+            self.queue.put_back(place, Request::Get(resolver));
             return true;
         }
         let wanted = resolver.is_wanted();
         if let Some(taken) = wanted.then(|| self.take(|| resolver.is_wanted())).flatten() {
-            resolver.wakeup_later_result(taken);
+            resolver.wakeup_result(taken);
         }
         self.hub.admit_blocked();
         false
     }
 
     /// As [`serve_get`](Reader::serve_get).
-    fn serve_scan(self: &Rc<Self>, ticket: u64, mut scan: Box<Scan<T>>) -> bool {
+    fn serve_scan(self: &Rc<Self>, place: Place, mut scan: Box<Scan<T>>) -> bool {
         let verdict = self.while_locked(|| scan.advance(self));
         match verdict {
             Verdict::Waits => {
-                self.queue.borrow_mut().push_front(ticket, Request::Scan(scan));
+                self.queue.put_back(place, Request::Scan(scan));
                 return true;
             }
             Verdict::Tests(promise) => {
                 let promise = scan.set_testing(promise);
-                self.queue.borrow_mut().push_front(ticket, Request::Scan(scan));
-                self.await_test(ticket, promise);
+                self.queue.put_back(place, Request::Scan(scan));
+                self.await_test(place, promise);
+                self.hub.admit_blocked();
                 return true;
             }
             Verdict::Unwanted => {
                 self.give_back();
+                scan.stop_test();
                 drop(scan);
             }
             Verdict::Done(result) => {
@@ -235,17 +242,18 @@ impl<T: 'static> Reader<T> {
         false
     }
 
-    fn await_test(self: &Rc<Self>, ticket: u64, promise: Promise<bool>) {
+    fn await_test(self: &Rc<Self>, place: Place, promise: Promise<bool>) {
         let reader = Rc::downgrade(self);
         let tested = promise.attach(move |result| {
             let Some(reader) = reader.upgrade() else { return Promise::settled(result.map(|_| ())) };
-            let unheard = match reader.queue.borrow_mut().get_mut(ticket) {
-                Some(Request::Scan(scan)) => {
+            let mut unheard = Some(result);
+            reader.queue.change(place, |request| {
+                if let Request::Scan(scan) = request
+                    && let Some(result) = unheard.take()
+                {
                     scan.set_answer(result);
-                    None
                 }
-                _ => Some(result),
-            };
+            });
             match unheard {
                 Some(result) => Promise::settled(result.map(|_| ())),
                 None => {
@@ -258,10 +266,10 @@ impl<T: 'static> Reader<T> {
     }
 
     /// The promise of an operation was cancelled or dropped.
-    fn forget(self: &Rc<Self>, ticket: u64) {
+    fn forget(self: &Rc<Self>, place: Place) {
         // Claims are those of the first, unless that one is out of the queue, being served.
-        let is_first = !self.locked.get() && self.queue.borrow().is_first(ticket);
-        let forgotten = self.queue.borrow_mut().remove(ticket);
+        let is_first = !self.locked.get() && self.queue.is_first(place);
+        let forgotten = self.queue.remove(place);
         if let Some(Request::Scan(scan)) = &forgotten {
             if is_first {
                 self.give_back();
@@ -277,7 +285,7 @@ impl<T: 'static> Reader<T> {
     // ---- the hub's list ----
 
     fn list_or_unlist(self: &Rc<Self>) {
-        let waits = !self.queue.borrow().is_empty();
+        let waits = !self.queue.is_empty();
         if waits && !self.listed.replace(true) {
             self.hub.list(self.clone());
         } else if !waits && self.listed.replace(false) {
@@ -293,7 +301,7 @@ impl<T: 'static> Reader<T> {
 
     /// Whether an operation waits for the element to come, whose number is `end`.
     pub(super) fn is_hungry(&self, end: u64) -> bool {
-        !self.locked.get() && self.next.get() >= end && !self.queue.borrow().is_empty()
+        !self.locked.get() && self.next.get() >= end && !self.queue.is_empty()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Element by element: is it one of those that the operation is about ([`Test`]), and if so, what becomes of
 //! it ([`Found`] at the end). Elements that the operation wants are claimed until it is complete; what it
-//! only throws away goes at once.
+//! only throws away, or gives to a function, goes at once.
 
 use crate::promise::attach::caught;
 use crate::{Canceller, Error, Promise, Resolver};
@@ -10,8 +10,14 @@ use crate::{Canceller, Error, Promise, Resolver};
 use super::place::Ahead;
 use super::reader::Reader;
 
-/// What a predicate may be.
-pub(super) type Test<T> = Box<dyn FnMut(&T) -> Promise<bool>>;
+/// Which elements an operation is about.
+pub(super) enum Test<T> {
+    All,
+    /// Those for which a predicate says yes.
+    Looking(Box<dyn FnMut(&T) -> Promise<bool>>),
+    /// The one for which a function says yes that gets it for good.
+    Taking(Box<dyn FnMut(T) -> Promise<bool>>),
+}
 
 /// What becomes of the elements.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub(super) enum Way {
     Skip,
     /// Thrown away one by one as far as the test says no; then one is taken.
     Find,
+    /// Given away one by one as far as the test says no.
+    Give,
     /// Cloned.
     Copy,
     /// Left; whether there is an element.
@@ -56,7 +64,7 @@ pub(super) struct Scan<T: 'static> {
     limit: usize,
     /// How many elements are claimed.
     claimed: usize,
-    test: Option<Test<T>>,
+    test: Test<T>,
     /// The predicate's promise, and the copy of it that the scan waits for.
     testing: Option<(Canceller, Canceller)>,
     answer: Option<Result<bool, Error>>,
@@ -71,12 +79,12 @@ trait Ending<T> {
 }
 
 /// A promise of what is made of the outcome.
-struct To<T, R> {
+struct To<R, M> {
     resolver: Resolver<R>,
-    make: fn(Found<T>) -> Result<R, Error>,
+    make: M,
 }
 
-impl<T, R> Ending<T> for To<T, R> {
+impl<T, R, M: FnOnce(Found<T>) -> Result<R, Error>> Ending<T> for To<R, M> {
     fn is_wanted(&self) -> bool {
         self.resolver.is_wanted()
     }
@@ -86,7 +94,7 @@ impl<T, R> Ending<T> for To<T, R> {
     }
 
     fn settle(self: Box<Self>, result: Result<Found<T>, Error>) {
-        self.resolver.wakeup_later_result(result.and_then(self.make));
+        self.resolver.wakeup_result(result.and_then(self.make));
     }
 }
 
@@ -94,8 +102,8 @@ impl<T: 'static> Scan<T> {
     pub(super) fn new<R: 'static>(
         way: Way,
         limit: usize,
-        test: Option<Test<T>>,
-        make: fn(Found<T>) -> Result<R, Error>,
+        test: Test<T>,
+        make: impl FnOnce(Found<T>) -> Result<R, Error> + 'static,
         resolver: Resolver<R>,
     ) -> Scan<T> {
         let ending = Box::new(To { resolver, make });
@@ -137,12 +145,12 @@ impl<T: 'static> Scan<T> {
 
     /// Goes on as far as possible. The reader is locked and serves this scan.
     pub(super) fn advance(&mut self, reader: &Reader<T>) -> Verdict<T> {
-        if self.testing.is_some() {
-            return Verdict::Waits;
-        }
         loop {
             if !self.is_wanted() {
                 return Verdict::Unwanted;
+            }
+            if self.testing.is_some() {
+                return Verdict::Waits;
             }
             let some = self.claimed > 0;
             if self.claimed >= self.limit {
@@ -164,7 +172,6 @@ impl<T: 'static> Scan<T> {
             let yes = match self.test(reader) {
                 Ok(Ok(yes)) => yes,
                 Ok(Err(error)) => return Verdict::Done(Err(error)),
-                Err(_) if !self.is_wanted() => return Verdict::Unwanted,
                 Err(promise) => return Verdict::Tests(promise),
             };
             if !self.is_wanted() {
@@ -172,6 +179,8 @@ impl<T: 'static> Scan<T> {
             }
             match (self.way, yes) {
                 (Way::Skip, true) | (Way::Find, false) => drop(reader.pass()),
+                (Way::Give, false) => {}
+                (Way::Give, true) => return self.finish(reader, true),
                 (Way::Find, true) => {
                     reader.claim();
                     return self.finish(reader, true);
@@ -190,10 +199,22 @@ impl<T: 'static> Scan<T> {
         if let Some(answer) = self.answer.take() {
             return Ok(answer);
         }
-        let Some(test) = &mut self.test else { return Ok(Ok(true)) };
-        let Some(element) = reader.share_ahead() else { return Ok(Err(Error::abandoned())) };
-        let promise = caught(|| test(&element));
-        drop(element);
+        let promise = match &mut self.test {
+            Test::All => return Ok(Ok(true)),
+            Test::Looking(f) => {
+                let Some(element) = reader.share_ahead() else { return Ok(Err(Error::abandoned())) };
+                caught(|| f(&element))
+            }
+            Test::Taking(f) => {
+                reader.claim();
+                let taken = reader.take_claimed(|| self.ending.is_wanted());
+                match taken.map(|taken| taken.map(|mut one| one.pop())) {
+                    Some(Ok(Some(element))) => caught(|| f(element)),
+                    Some(Err(error)) => return Ok(Err(error)),
+                    None | Some(Ok(None)) => return Ok(Ok(false)),
+                }
+            }
+        };
         promise.try_take()
     }
 
@@ -208,7 +229,7 @@ impl<T: 'static> Scan<T> {
                 Ok(Vec::new())
             }
             Way::Copy => reader.copy_claimed(),
-            Way::Skip | Way::Look | Way::Ready => Ok(Vec::new()),
+            Way::Skip | Way::Give | Way::Look | Way::Ready => Ok(Vec::new()),
         };
         Verdict::Done(elements.map(|elements| Found { elements, any }))
     }

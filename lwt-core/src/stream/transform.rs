@@ -12,6 +12,11 @@ use crate::{Error, Promise, iterate};
 use super::Stream;
 use super::create::from_state;
 
+/// A promise that always yields to a cancel, so that nothing stays behind on one of the user's that does not.
+pub(super) fn held<U: 'static>(promise: Promise<U>) -> Promise<U> {
+    if promise.is_pending() { promise.wrap_in_cancelable() } else { promise }
+}
+
 impl<T: 'static> Stream<T> {
     /// The stream of what `step` makes of each element, where it makes something.
     fn skim<U: 'static>(self, step: impl FnMut(T) -> Promise<Option<U>> + 'static) -> Stream<U> {
@@ -44,7 +49,7 @@ impl<T: 'static> Stream<T> {
     /// [`map`](Stream::map) with a function that takes its time, one element after the other
     /// (`Lwt_stream.map_s`).
     pub fn map_s<U: 'static>(self, mut f: impl FnMut(T) -> Promise<U> + 'static) -> Stream<U> {
-        self.skim(move |element| f(element).map(Some))
+        self.skim(move |element| held(f(element)).map(Some))
     }
 
     /// The stream of the elements for which `f` says yes (`Lwt_stream.filter`).
@@ -60,7 +65,7 @@ impl<T: 'static> Stream<T> {
 
     /// [`filter`](Stream::filter) with a function that takes its time (`Lwt_stream.filter_s`).
     pub fn filter_s(self, mut f: impl FnMut(&T) -> Promise<bool> + 'static) -> Stream<T> {
-        self.skim(move |element| f(&element).map(move |yes| yes.then_some(element)))
+        self.skim(move |element| held(f(&element)).map(move |yes| yes.then_some(element)))
     }
 
     /// The stream of what `f` makes of the elements of which it makes something (`Lwt_stream.filter_map`).
@@ -75,8 +80,8 @@ impl<T: 'static> Stream<T> {
     }
 
     /// [`filter_map`](Stream::filter_map) with a function that takes its time (`Lwt_stream.filter_map_s`).
-    pub fn filter_map_s<U: 'static>(self, f: impl FnMut(T) -> Promise<Option<U>> + 'static) -> Stream<U> {
-        self.skim(f)
+    pub fn filter_map_s<U: 'static>(self, mut f: impl FnMut(T) -> Promise<Option<U>> + 'static) -> Stream<U> {
+        self.skim(move |element| held(f(element)))
     }
 
     /// The stream of all that `f` makes of each element (`Lwt_stream.map_list`).

@@ -157,7 +157,7 @@ unsafe fn retire(task: *const Task) {
     guarded(|| {
         let _installed = this.storage.take().install();
         // SAFETY: the future is there, and `DONE` keeps everybody else from it.
-        guarded(|| unsafe { (this.vtable.drop_future)(task) });
+        unsafe { (this.vtable.drop_future)(task) };
     });
     waker::retire(&this.remote);
 }
@@ -280,6 +280,11 @@ where
             Polled::Pending => {
                 // SAFETY: the task is unlinked when it is done, before its block goes.
                 unsafe { queue::enlist(task) };
+                // SAFETY: alive.
+                let this = unsafe { &*task };
+                if !inbox::is_home_address(this.home) {
+                    this.set(ABORT); // it has ended the thread, and was in no list yet
+                }
                 // SAFETY: alive, not done.
                 unsafe { after_pending(task) };
             }

@@ -168,6 +168,19 @@ pub(crate) fn on_small_stack<T: Send + 'static>(f: impl FnOnce() -> T + Send + '
     }
 }
 
+/// Calls `f` at this depth of a cascade. From 40 on, resolutions inside wait for the outermost one.
+pub(crate) fn at_level(depth: u32, f: impl FnOnce() + 'static) {
+    fn nest(depth: u32, f: Box<dyn FnOnce()>) {
+        if depth == 0 {
+            return f();
+        }
+        let (promise, resolver) = lwt_core::wait::<()>();
+        promise.on_success(move |()| nest(depth - 1, f));
+        resolver.wakeup(());
+    }
+    nest(depth, Box::new(f));
+}
+
 /// Ends the process when the test that holds it hangs.
 pub(crate) struct Watchdog {
     _bark: mpsc::Sender<()>,

@@ -18,6 +18,8 @@ mod model;
 mod plain;
 mod real;
 mod script;
+#[path = "../common/seeded.rs"]
+mod seeded;
 
 thread_local! {
     /// What the real `choose` and `pick` have drawn at the call, by the number of the op.
@@ -34,7 +36,9 @@ fn check(script: &Script) -> Result<(), String> {
         let id = error.downcast_ref::<Tagged>().map(|tagged| tagged.0);
         sink.borrow_mut().push((id, text(error)));
     })));
+    let cells = seeded::cells();
     let real = catch_unwind(AssertUnwindSafe(|| real::play::play(script)));
+    let cells = seeded::cells() - cells;
     lwt_core::set_unhandled_hook(before);
     let real = real.map_err(|panic| format!("the real one panicked: {}", message(&*panic)))?;
     let plain = catch_unwind(AssertUnwindSafe(|| plain::play::play(script)))
@@ -53,6 +57,9 @@ fn check(script: &Script) -> Result<(), String> {
     }
     if !script.may_have_cycles() && real.callbacks_left > 0 {
         return Err(format!("{} callbacks are left", real.callbacks_left));
+    }
+    if !script.may_have_cycles() && cells > 0 {
+        return Err(format!("{cells} cells are left"));
     }
     check_told(&told.take(), script)
 }
@@ -169,38 +176,16 @@ fn shrunk(script: Script) -> Script {
     script
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
-
-/// Panics of scripts are part of the play.
-fn quietly<R>(f: impl FnOnce() -> R) -> R {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
-    let result = catch_unwind(AssertUnwindSafe(f));
-    std::panic::set_hook(before);
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
 #[test]
 fn the_real_promises_and_the_model_tell_the_same_story() {
-    let mut dog = common::watchdog();
-    let seeds = match number("LWT_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("LWT_GRAPHS").unwrap_or(common::heavy(30_000, 6_000, 30) as u64),
-    };
-    let failure = quietly(|| {
-        seeds.into_iter().find_map(|seed| {
-            if seed % 1000 == 0 {
-                dog = common::watchdog(); // for each thousand anew
-            }
+    let failure = seeded::quietly(|| {
+        seeded::first(common::heavy(30_000, 6_000, 30), |seed| {
             let script = Script::random(seed);
-            check(&script).is_err().then(|| (seed, shrunk(script)))
+            check(&script).is_err().then(|| shrunk(script))
         })
     });
-    drop(dog);
     if let Some((seed, script)) = failure {
-        let complaint = quietly(|| check(&script)).expect_err("it failed before");
+        let complaint = seeded::quietly(|| check(&script)).expect_err("it failed before");
         panic!("LWT_SEED={seed} fails: {complaint}\nThe script, made smaller: {script:#?}");
     }
 }

@@ -6,8 +6,10 @@
 //! 3. The poller counts in milliseconds. Where there is an [`Alarm`], a deadline goes to it and the poller waits
 //!    without limit; where there is none, the wait is rounded up. Never early, in either case.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,7 @@ use mio::{Events, Interest, Poll, Token as MioToken};
 
 use super::alarm::Alarm;
 use super::{Engine, Event, Readiness, Token, Wait, Waker};
+use crate::sys;
 
 const WAKER: MioToken = MioToken(usize::MAX);
 const ALARM: MioToken = MioToken(usize::MAX - 1);
@@ -30,6 +33,11 @@ const BATCH: usize = 1024;
 
 /// The engine on `mio::Poll`: epoll on Linux, kqueue on the BSDs and macOS.
 pub struct MioEngine {
+    /// Borrowed for the time of a call, in which no foreign code runs.
+    poller: RefCell<Poller>,
+}
+
+struct Poller {
     poll: Poll,
     waker: Arc<mio::Waker>,
     alarm: Option<Alarm>,
@@ -42,16 +50,22 @@ impl MioEngine {
     /// # Errors
     /// Those of the operating system, above all `EMFILE`: it takes two descriptors, and a third if it is to be had.
     pub fn new() -> io::Result<MioEngine> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
-        let alarm = Alarm::new(poll.registry(), ALARM).ok();
-        Ok(MioEngine { poll, waker, alarm, batch: Events::with_capacity(BATCH) })
+        Ok(MioEngine { poller: RefCell::new(Poller::new()?) })
     }
 
     /// An engine without a timer descriptor, as where the system has none.
     #[cfg(test)]
     fn without_alarm() -> io::Result<MioEngine> {
-        Ok(MioEngine { alarm: None, ..MioEngine::new()? })
+        Ok(MioEngine { poller: RefCell::new(Poller { alarm: None, ..Poller::new()? }) })
+    }
+}
+
+impl Poller {
+    fn new() -> io::Result<Poller> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
+        let alarm = Alarm::new(poll.registry(), ALARM).ok();
+        Ok(Poller { poll, waker, alarm, batch: Events::with_capacity(BATCH) })
     }
 
     /// The time-out for the poller; the alarm is set where it serves.
@@ -115,22 +129,24 @@ impl Engine for MioEngine {
         Instant::now()
     }
 
-    fn register(&mut self, fd: RawFd, token: Token) -> io::Result<()> {
-        self.poll.registry().register(&mut SourceFd(&fd), MioToken(token.number()), INTEREST)
+    fn register(&self, fd: RawFd, token: Token) -> io::Result<()> {
+        let poller = self.poller.borrow();
+        poller.poll.registry().register(&mut SourceFd(&fd), MioToken(token.number()), INTEREST)
     }
 
-    fn deregister(&mut self, fd: RawFd, _token: Token) -> io::Result<()> {
-        self.poll.registry().deregister(&mut SourceFd(&fd))
+    fn deregister(&self, fd: RawFd, _token: Token) -> io::Result<()> {
+        self.poller.borrow().poll.registry().deregister(&mut SourceFd(&fd))
     }
 
-    fn poll(&mut self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
-        let timeout = self.timeout(wait);
-        match self.poll.poll(&mut self.batch, timeout) {
+    fn poll(&self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
+        let poller = &mut *self.poller.borrow_mut();
+        let timeout = poller.timeout(wait);
+        match poller.poll.poll(&mut poller.batch, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error),
         }
-        for event in &self.batch {
+        for event in &poller.batch {
             match event.token() {
                 // They have done what they are for: the wait is over.
                 WAKER | ALARM => {}
@@ -143,35 +159,36 @@ impl Engine for MioEngine {
     }
 
     fn waker(&self) -> Waker {
-        let waker = Arc::clone(&self.waker);
+        let waker = Arc::clone(&self.poller.borrow().waker);
         Arc::new(move || {
             // It fails only where the descriptor is not what it was; there is nobody to tell, and nothing to be done.
             let _ = waker.wake();
         })
     }
 
-    fn after_fork(&mut self) -> io::Result<()> {
-        *self = MioEngine::new()?;
+    fn pollable(&self) -> io::Result<Option<OwnedFd>> {
+        sys::descriptor::duplicate_number(self.poller.borrow().poll.as_raw_fd()).map(Some)
+    }
+
+    fn after_fork(&self) -> io::Result<()> {
+        self.poller.replace(Poller::new()?);
         Ok(())
     }
 }
 
-impl std::fmt::Debug for MioEngine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MioEngine").field("exact", &self.alarm.is_some()).finish_non_exhaustive()
+impl fmt::Debug for MioEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = self.poller.borrow().alarm.is_some();
+        f.debug_struct("MioEngine").field("exact", &exact).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::os::fd::AsRawFd;
-    use std::os::unix::net::UnixStream;
-
     use super::*;
     use crate::entry::guarded;
 
-    fn waited(engine: &mut MioEngine, time: Duration) -> Duration {
+    fn waited(engine: &MioEngine, time: Duration) -> Duration {
         let start = Instant::now();
         let deadline = start + time;
         while Instant::now() < deadline {
@@ -183,11 +200,10 @@ mod tests {
     #[test]
     fn a_deadline_is_never_early_with_and_without_the_alarm() {
         guarded("a_deadline_is_never_early_with_and_without_the_alarm", || {
-            for mut engine in [MioEngine::new().expect("engine"), MioEngine::without_alarm().expect("engine")]
-            {
+            for engine in [MioEngine::new().expect("engine"), MioEngine::without_alarm().expect("engine")] {
                 for micros in [1, 50, 300, 999, 1500, 2001] {
                     let time = Duration::from_micros(micros);
-                    assert!(waited(&mut engine, time) >= time);
+                    assert!(waited(&engine, time) >= time);
                 }
             }
         });
@@ -197,72 +213,11 @@ mod tests {
     fn one_poll_reaches_a_deadline_below_a_millisecond() {
         guarded("one_poll_reaches_a_deadline_below_a_millisecond", || {
             // Rounding down would return at once, and a loop over it would spin.
-            for mut engine in [MioEngine::new().expect("engine"), MioEngine::without_alarm().expect("engine")]
-            {
+            for engine in [MioEngine::new().expect("engine"), MioEngine::without_alarm().expect("engine")] {
                 let deadline = Instant::now() + Duration::from_micros(700);
                 engine.poll(Wait::Until(deadline), &mut Vec::new()).expect("poll");
                 assert!(Instant::now() >= deadline);
             }
-        });
-    }
-
-    #[test]
-    fn an_earlier_deadline_after_a_later_one() {
-        guarded("an_earlier_deadline_after_a_later_one", || {
-            let mut engine = MioEngine::new().expect("engine");
-            let far = Instant::now() + Duration::from_secs(3600);
-            engine.waker()();
-            engine.poll(Wait::Until(far), &mut Vec::new()).expect("poll");
-            let near = Instant::now() + Duration::from_millis(3);
-            engine.poll(Wait::Until(near), &mut Vec::new()).expect("poll");
-            assert!(Instant::now() >= near);
-        });
-    }
-
-    #[test]
-    fn an_edge_is_reported_once_and_the_end_is_marked() {
-        guarded("an_edge_is_reported_once_and_the_end_is_marked", || {
-            let mut engine = MioEngine::new().expect("engine");
-            let (ours, mut theirs) = UnixStream::pair().expect("pair");
-            let token = Token::new(3, 1);
-            engine.register(ours.as_raw_fd(), token).expect("register");
-            let mut events = Vec::new();
-            engine.poll(Wait::Forever, &mut events).expect("poll");
-            assert_eq!(events, [Event { token, readiness: Readiness::WRITE }]);
-
-            events.clear();
-            theirs.write_all(b"x").expect("write");
-            engine.poll(Wait::Forever, &mut events).expect("poll");
-            assert!(events[0].readiness.contains(Readiness::READ));
-            assert!(!events[0].readiness.contains(Readiness::READ_CLOSED));
-            events.clear();
-            engine.poll(Wait::No, &mut events).expect("poll");
-            assert_eq!(events, []);
-
-            drop(theirs);
-            engine.poll(Wait::Forever, &mut events).expect("poll");
-            assert!(events[0].readiness.contains(Readiness::READ_CLOSED.with(Readiness::READ)));
-            events.clear();
-            engine.deregister(ours.as_raw_fd(), token).expect("deregister");
-            engine.register(ours.as_raw_fd(), Token::new(3, 2)).expect("register again");
-            engine.poll(Wait::Forever, &mut events).expect("poll");
-            assert_eq!(events[0].token, Token::new(3, 2));
-        });
-    }
-
-    #[test]
-    fn the_waker_works_from_another_thread_and_outlives_the_engine() {
-        guarded("the_waker_works_from_another_thread_and_outlives_the_engine", || {
-            let mut engine = MioEngine::new().expect("engine");
-            let waker = engine.waker();
-            let other = std::thread::spawn({
-                let waker = Arc::clone(&waker);
-                move || waker()
-            });
-            engine.poll(Wait::Forever, &mut Vec::new()).expect("poll");
-            other.join().expect("join");
-            drop(engine);
-            waker();
         });
     }
 

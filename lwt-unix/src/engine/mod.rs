@@ -15,19 +15,39 @@
 //! 4. *Time.* The clock is monotonic. [`Engine::poll`] may return before the deadline, for any reason; it does not
 //!    return later than the operating system allows, and rounds no deadline down.
 //! 5. *Signals.* An interrupted wait is an early return, not an error.
+//! 6. *Guests.* An engine that runs code of others inside [`Engine::poll`], the callbacks of the loop that it stands
+//!    for, returns when it has run some. That code may call everything here, also [`set_engine`]: no engine is borrowed
+//!    while it is polled, which is why all methods take `&self`.
+//!
+//! | Lwt | here |
+//! |---|---|
+//! | `Lwt_engine.get`, `set` | [`current_engine`], [`set_engine`] |
+//! | `Lwt_engine.on_readable`, `on_writable`, `on_timer` | [`on_readable`], [`on_writable`], [`on_timer`] |
+//! | `Lwt_engine.stop_event`, `fake_event` | [`Watch::stop`], [`Watch::idle`] |
+//! | `Lwt_engine.fake_io` | [`fake_io`] |
+//! | `Lwt_engine.iter` | [`iter`](crate::main_loop::iter) |
 
 use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
 mod alarm;
+mod choice;
 mod mio;
+mod poll;
 pub(crate) mod registration;
+pub(crate) mod sim;
 pub(crate) mod sources;
+mod watch;
 
+pub(crate) use self::choice::default_engine;
+pub use self::choice::{current_engine, set_engine};
 pub use self::mio::MioEngine;
+pub use self::poll::PollEngine;
+pub use self::sim::SimEngine;
+pub use self::watch::{Watch, fake_io, on_readable, on_timer, on_writable};
 
 /// Names one registration of one descriptor: a position in the runtime's table, and its generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,17 +166,17 @@ pub trait Engine: fmt::Debug {
     ///
     /// # Errors
     /// Those of the operating system; `EPERM` for what is always ready, such as a regular file.
-    fn register(&mut self, fd: RawFd, token: Token) -> io::Result<()>;
+    fn register(&self, fd: RawFd, token: Token) -> io::Result<()>;
 
     /// Ends the reports on `fd`. Reports that are under way may still come.
     ///
     /// # Errors
     /// Those of the operating system.
-    fn deregister(&mut self, fd: RawFd, token: Token) -> io::Result<()>;
+    fn deregister(&self, fd: RawFd, token: Token) -> io::Result<()>;
 
     /// Somebody starts (or nobody goes on) to wait for these readinesses of `fd`. Engines that report edges by
     /// themselves need not know.
-    fn wants(&mut self, fd: RawFd, token: Token, readiness: Readiness) {
+    fn wants(&self, fd: RawFd, token: Token, readiness: Readiness) {
         let _ = (fd, token, readiness);
     }
 
@@ -165,15 +185,25 @@ pub trait Engine: fmt::Debug {
     ///
     /// # Errors
     /// Those of the operating system, except an interruption by a signal.
-    fn poll(&mut self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()>;
+    fn poll(&self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()>;
 
     /// What other threads call to end a wait in [`Engine::poll`].
     fn waker(&self) -> Waker;
+
+    /// A descriptor, for the caller to keep, that is readable while [`Engine::poll`] would have something to report or
+    /// the [`Waker`] was called; deadlines do not count. With one, the loop can be a guest in another
+    /// ([`Guest`](crate::main_loop::Guest)). `None` if the engine has no such thing.
+    ///
+    /// # Errors
+    /// Those of the operating system, `EMFILE` above all.
+    fn pollable(&self) -> io::Result<Option<OwnedFd>> {
+        Ok(None)
+    }
 
     /// Begins anew, in the child after a fork: whatever the parent's engine shares with it is given up, and every
     /// registration and waker has to be made again.
     ///
     /// # Errors
     /// Those of the operating system.
-    fn after_fork(&mut self) -> io::Result<()>;
+    fn after_fork(&self) -> io::Result<()>;
 }

@@ -24,10 +24,11 @@ use lwt_core::{Error, Promise, Resolver, task};
 
 use super::{Readiness, Token};
 use crate::main_loop::runtime::Runtime;
+use crate::sys::hook;
 
 /// What a descriptor may be ready for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub enum Direction {
     /// Reading, and accepting.
     Read,
     /// Writing, and the end of connecting.
@@ -98,7 +99,10 @@ impl Registration {
 
     /// A system call has said `EAGAIN`: from now on a wait waits.
     pub(crate) fn clear(&self, direction: Direction) {
-        self.0.known.set(self.0.known.get().without(direction.ready()).without(direction.doubts()));
+        let known = self.0.known.get();
+        let left = known.without(direction.ready()).without(direction.doubts());
+        self.0.known.set(left);
+        hook::would_block(self.0.token, known.without(left));
     }
 
     /// A system call has done less than it was asked for, so the next would say `EAGAIN`: from now on a wait waits,
@@ -108,6 +112,7 @@ impl Registration {
         let known = self.0.known.get();
         if known.without(direction.doubts()) == known {
             self.0.known.set(known.without(direction.ready()));
+            hook::was_short(self.0.token, direction.ready());
         }
     }
 
@@ -204,8 +209,13 @@ impl Source {
         }
     }
 
+    /// How many wait in this direction.
+    pub(crate) fn waiting(&self, direction: Direction) -> usize {
+        self.waiters(direction).borrow().iter().filter(|waiter| waiter.is_wanted()).count()
+    }
+
     /// Tells the engine who is waited for, if it cares.
-    fn tell_wants(&self) {
+    pub(crate) fn tell_wants(&self) {
         let mut wanted = Readiness::NONE;
         for direction in [Direction::Read, Direction::Write] {
             if !self.waiters(direction).borrow().is_empty() {

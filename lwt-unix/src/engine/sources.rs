@@ -61,9 +61,4 @@ impl Sources {
     pub(crate) fn all(&self) -> Vec<Rc<Source>> {
         self.table.iter().map(|(_, row)| Rc::clone(&row.source)).collect()
     }
-
-    /// How many are registered.
-    pub(crate) fn len(&self) -> usize {
-        self.table.len()
-    }
 }

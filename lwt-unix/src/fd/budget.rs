@@ -1,7 +1,7 @@
 //! How long one thread may go on with descriptors that are ready before it gives way.
 //!
-//! Every operation that succeeds without waiting counts one; a wait starts again from nothing. Counting per thread and not per
-//! descriptor also bounds a task that goes round over many ready ones.
+//! Every operation that succeeds without waiting counts one; a wait starts again from nothing. Counting per
+//! thread and not per descriptor also bounds a task that goes round over many ready ones.
 
 use std::cell::Cell;
 

@@ -1,12 +1,13 @@
 //! [`OsError`]: a failed system call, with what it was called for.
 //!
 //! Rules:
-//! 1. Every error of a descriptor or a socket reaches the user as an [`Error`] whose cause is an [`io::Error`] of the right
-//!    kind, whose payload is an `OsError`. So `error.io_kind()` and `error.downcast_ref::<io::Error>()` work without knowing
-//!    this type, and [`OsError::of`] finds the call, the argument and the number.
+//! 1. Every error of a descriptor or a socket reaches the user as an [`Error`] whose cause is an
+//!    [`io::Error`] of the right kind, whose payload is an `OsError`. So `error.io_kind()` and
+//!    `error.downcast_ref::<io::Error>()` work without knowing this type, and [`OsError::of`] finds the call,
+//!    the argument and the number.
 //! 2. `EAGAIN` never becomes one: it is what waiting is for.
-//! 3. The errors of adapters ([`Fd::poll_read`](super::Fd::poll_read) and its like) are plain [`io::Error`]s as the system
-//!    made them, because adapters look at the number.
+//! 3. The errors of adapters ([`Fd::poll_read`](super::Fd::poll_read) and its like) are plain [`io::Error`]s
+//!    as the system made them, because adapters look at the number.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -57,8 +58,8 @@ impl OsError {
         self.cause.kind()
     }
 
-    /// The system's number of the failure (`errno`); `None` for those that are ours, such as an end of file where bytes
-    /// were needed.
+    /// The system's number of the failure (`errno`); `None` for those that are ours, such as an end of file
+    /// where bytes were needed.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.cause.raw_os_error()
     }

@@ -1,6 +1,7 @@
 //! Reading and writing with `.await`.
 //!
-//! [`Fd::drive`] is the one loop behind all of it; read it first. The rules stand at the head of [`fd`](super).
+//! [`Fd::drive`] is the one loop behind all of it; read it first. The rules stand at the head of
+//! [`fd`](super).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
@@ -14,8 +15,8 @@ use crate::sys::{self, Room};
 impl Fd {
     /// Makes the call, now and whenever the descriptor has become ready, until it is done.
     ///
-    /// An attempt that the cache says is hopeless is not made. `op` says `WouldBlock` for "not yet", and must leave nothing
-    /// half-done when it does.
+    /// An attempt that the cache says is hopeless is not made. `op` says `WouldBlock` for "not yet", and must
+    /// leave nothing half-done when it does.
     pub(crate) async fn drive<T>(
         &self,
         direction: Direction,
@@ -58,14 +59,15 @@ impl Fd {
     /// The read call that suits the kind of the descriptor; a short count is noted where it proves something.
     #[inline]
     pub(super) fn read_once<'a>(&self, fd: BorrowedFd<'_>, room: impl Into<Room<'a>>) -> io::Result<usize> {
-        let room = room.into();
+        let (room, flags) = (room.into(), self.flags());
         let (n, proves) = match self.kind() {
-            Kind::Tcp => (sys::socket::recv(fd, &room, 0)?, true),
+            Kind::Tcp => (sys::socket::recv(fd, &room, flags)?, true),
             Kind::UnixStream => {
-                let (n, ancillary) = sys::socket::recv_noting_ancillary(fd, &room)?;
+                let (n, ancillary) = sys::socket::recv_noting_ancillary(fd, &room, flags)?;
                 (n, !ancillary)
             }
-            Kind::Socket | Kind::Other => (sys::read(fd, &room)?, false),
+            Kind::Socket => (sys::socket::recv(fd, &room, flags)?, false),
+            Kind::Other => (sys::read(fd, &room)?, false),
         };
         if proves && n != 0 && n < room.len() {
             self.drained(Direction::Read);
@@ -78,8 +80,8 @@ impl Fd {
     pub(super) fn write_once(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
         let n = match self.kind() {
             Kind::Other => return sys::write(fd, buf),
-            Kind::Socket => return sys::socket::send(fd, buf),
-            Kind::Tcp | Kind::UnixStream => sys::socket::send(fd, buf)?,
+            Kind::Socket => return sys::socket::send(fd, buf, self.flags()),
+            Kind::Tcp | Kind::UnixStream => sys::socket::send(fd, buf, self.flags())?,
         };
         if n < buf.len() {
             self.drained(Direction::Write);
@@ -89,10 +91,11 @@ impl Fd {
 
     pub(super) fn readv_once(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         match self.kind() {
-            Kind::Socket | Kind::Other => sys::readv(fd, bufs),
+            Kind::Other => sys::readv(fd, bufs),
+            Kind::Socket => Ok(sys::socket::recv_vectored(fd, bufs, self.flags())?.0),
             Kind::Tcp | Kind::UnixStream => {
                 let wanted: usize = bufs.iter().take(sys::MAX_SLICES).map(|buf| buf.len()).sum();
-                let (n, ancillary) = sys::socket::recv_vectored(fd, bufs)?;
+                let (n, ancillary) = sys::socket::recv_vectored(fd, bufs, self.flags())?;
                 if n != 0 && n < wanted && !ancillary {
                     self.drained(Direction::Read);
                 }
@@ -104,8 +107,8 @@ impl Fd {
     pub(super) fn writev_once(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let n = match self.kind() {
             Kind::Other => return sys::writev(fd, bufs),
-            Kind::Socket => return sys::socket::send_vectored(fd, bufs),
-            Kind::Tcp | Kind::UnixStream => sys::socket::send_vectored(fd, bufs)?,
+            Kind::Socket => return sys::socket::send_vectored(fd, bufs, self.flags()),
+            Kind::Tcp | Kind::UnixStream => sys::socket::send_vectored(fd, bufs, self.flags())?,
         };
         if n < bufs.iter().take(sys::MAX_SLICES).map(|buf| buf.len()).sum() {
             self.drained(Direction::Write);
@@ -116,31 +119,40 @@ impl Fd {
 
 /// # Reading and writing
 ///
-/// One operation per direction at a time is what streams are made for. Several at once are served, each by its own system
-/// calls and in no particular order.
+/// One operation per direction at a time is what streams are made for. Several at once are served, each by
+/// its own system calls and in no particular order.
 impl Fd {
-    /// Reads up to `buf.len()` bytes: one system call, which may bring fewer; 0 at the end of the file (`read`).
+    /// Reads up to `buf.len()` bytes: one system call, which may bring fewer; 0 at the end of the file
+    /// (`read`).
     ///
-    /// An empty buffer gives 0 and says nothing about the end of the file. A cancel loses nothing: it arrives while nothing
-    /// has been read.
+    /// An empty buffer gives 0 and says nothing about the end of the file. A cancel loses nothing: it arrives
+    /// while nothing has been read.
     ///
     /// # Errors
-    /// The system's, such as `ConnectionReset`; `EBADF` when the descriptor is closed before or meanwhile; the error of an
-    /// abort; `Canceled`.
+    /// The system's, such as `ConnectionReset`; `EBADF` when the descriptor is closed before or meanwhile;
+    /// the error of an abort; `Canceled`.
     pub async fn read(&self, buf: &mut [u8]) -> Result<usize, Error> {
-        let done = self.drive(Direction::Read, |fd| self.read_once(fd, &mut *buf)).await;
+        let done = match self.blocking_side() {
+            None => self.drive(Direction::Read, |fd| self.read_once(fd, &mut *buf)).await,
+            Some(side) => self.read_blocking(side, &mut [IoSliceMut::new(buf)][..]).await,
+        };
         done.map_err(|failure| failure.into_error("read"))
     }
 
     /// Writes from the front of `buf`: one system call, which may take fewer bytes than there are (`write`).
     ///
-    /// A cancel loses nothing: it arrives while nothing has been written.
+    /// A cancel loses nothing: it arrives while nothing has been written. (Where the descriptor
+    /// [blocks](Fd::blocking) and a thread is writing already, the cancel waits for the next await, and the
+    /// count is returned.)
     ///
     /// # Errors
     /// The system's, such as `BrokenPipe` (never the signal, on a socket) or `ConnectionReset`; otherwise as
     /// [`read`](Fd::read).
     pub async fn write(&self, buf: &[u8]) -> Result<usize, Error> {
-        let done = self.drive(Direction::Write, |fd| self.write_once(fd, buf)).await;
+        let done = match self.blocking_side() {
+            None => self.drive(Direction::Write, |fd| self.write_once(fd, buf)).await,
+            Some(side) => self.write_blocking(side, &[IoSlice::new(buf)]).await,
+        };
         done.map_err(|failure| failure.into_error("write"))
     }
 
@@ -151,7 +163,10 @@ impl Fd {
     /// # Errors
     /// As [`read`](Fd::read).
     pub async fn readv(&self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
-        let done = self.drive(Direction::Read, |fd| self.readv_once(fd, bufs)).await;
+        let done = match self.blocking_side() {
+            None => self.drive(Direction::Read, |fd| self.readv_once(fd, bufs)).await,
+            Some(side) => self.read_blocking(side, bufs).await,
+        };
         done.map_err(|failure| failure.into_error("readv"))
     }
 
@@ -162,7 +177,10 @@ impl Fd {
     /// # Errors
     /// As [`write`](Fd::write).
     pub async fn writev(&self, bufs: &[IoSlice<'_>]) -> Result<usize, Error> {
-        let done = self.drive(Direction::Write, |fd| self.writev_once(fd, bufs)).await;
+        let done = match self.blocking_side() {
+            None => self.drive(Direction::Write, |fd| self.writev_once(fd, bufs)).await,
+            Some(side) => self.write_blocking(side, bufs).await,
+        };
         done.map_err(|failure| failure.into_error("writev"))
     }
 
@@ -199,9 +217,11 @@ impl Fd {
         Ok(())
     }
 
-    /// Writes all of several buffers in their order, however many they are. The slices are advanced on the way.
+    /// Writes all of several buffers in their order, however many they are. The slices are advanced on the
+    /// way.
     ///
-    /// A cancel, or an error, leaves the slices where the writing has got to (except for buffers that were empty).
+    /// A cancel, or an error, leaves the slices where the writing has got to (except for buffers that were
+    /// empty).
     ///
     /// # Errors
     /// As [`write_all`](Fd::write_all).
@@ -218,21 +238,29 @@ impl Fd {
 
     /// [`read`](Fd::read) without waiting: `None` when it would block.
     ///
-    /// The system is really asked, whatever the last event said.
+    /// The system is really asked, whatever the last event said. Where the descriptor [blocks](Fd::blocking)
+    /// and the kernel cannot tell whether it would, the answer is `None` as well.
     ///
     /// # Errors
     /// As [`read`](Fd::read).
     pub fn try_read(&self, buf: &mut [u8]) -> Result<Option<usize>, Error> {
-        self.attempt(Direction::Read, |fd| self.read_once(fd, &mut *buf))
-            .map_err(|failure| failure.into_error("read"))
+        let done = match self.blocking_side() {
+            None => self.attempt(Direction::Read, |fd| self.read_once(fd, &mut *buf)),
+            Some(side) => self.try_read_blocking(side, &mut [IoSliceMut::new(buf)][..]),
+        };
+        done.map_err(|failure| failure.into_error("read"))
     }
 
-    /// [`write`](Fd::write) without waiting: `None` when it would block.
+    /// [`write`](Fd::write) without waiting: `None` when it would block, and for a regular file, which always
+    /// might.
     ///
     /// # Errors
     /// As [`write`](Fd::write).
     pub fn try_write(&self, buf: &[u8]) -> Result<Option<usize>, Error> {
-        self.attempt(Direction::Write, |fd| self.write_once(fd, buf))
-            .map_err(|failure| failure.into_error("write"))
+        let done = match self.blocking_side() {
+            None => self.attempt(Direction::Write, |fd| self.write_once(fd, buf)),
+            Some(side) => self.try_write_blocking(side, &[IoSlice::new(buf)]),
+        };
+        done.map_err(|failure| failure.into_error("write"))
     }
 }

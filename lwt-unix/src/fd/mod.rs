@@ -8,26 +8,31 @@
 //! ```
 //!
 //! # Rules
-//! 1. *Try first.* An operation makes its system call at once unless the cache knows that it would block. Only `EAGAIN`
-//!    makes it wait, and what it waits for is one promise of the engine's registration.
-//! 2. *One registration for life*, made at the first `EAGAIN`: a descriptor that never has to wait never enters the engine.
-//!    When it is made the kernel reports what is ready already, so nothing can be missed in between.
-//! 3. *Short counts.* Where a short count proves that nothing is left (TCP, and a Unix stream that brought no ancillary
-//!    data), the cached readiness is dropped, so that the next turn of a conversation need not ask again; the registration
-//!    keeps it when an event told of a hang-up, an error or urgent data (reads stop at its mark), because no other event
-//!    would follow. Everywhere else
-//!    (pipes in packet mode, terminals by lines, datagrams) a short count proves nothing and only `EAGAIN` counts.
-//! 4. *Cancelling loses nothing.* Nothing has been transferred while an operation waits; a cancel reaches the wait, and the
-//!    operation returns that error without having made its call. What the `_exact` and `_all` forms have moved before the
-//!    cancel is said at each.
-//! 5. *Closing* takes the registration out of the engine before the number is free, so that no event can reach the number's
-//!    next owner, and rejects everybody who waits. No borrow of an `Fd`'s cells is held while that runs.
-//! 6. *Fairness.* A thread that does 64 operations without any wait gives way once, so that a socket which is always
-//!    ready starves neither timers nor other tasks.
-//! 7. Files that the engine refuses (regular files, `/dev/null`) are always ready, and their calls run on this thread.
+//! 1. *Try first.* An operation makes its system call at once unless the cache knows that it would block.
+//!    Only `EAGAIN` makes it wait, and what it waits for is one promise of the engine's registration.
+//! 2. *One registration for life*, made at the first `EAGAIN`: a descriptor that never has to wait never
+//!    enters the engine. When it is made the kernel reports what is ready already, so nothing can be missed
+//!    in between.
+//! 3. *Short counts.* Where a short count proves that nothing is left (TCP, and a Unix stream that brought no
+//!    ancillary data), the cached readiness is dropped, so that the next turn of a conversation need not ask
+//!    again; the registration keeps it when an event told of a hang-up, an error or urgent data (reads stop
+//!    at its mark), because no other event would follow. Everywhere else (pipes in packet mode, terminals by
+//!    lines, datagrams) a short count proves nothing and only `EAGAIN` counts.
+//! 4. *Cancelling loses nothing.* Nothing has been transferred while an operation waits; a cancel reaches the
+//!    wait, and the operation returns that error without having made its call. What the `_exact` and `_all`
+//!    forms have moved before the cancel is said at each.
+//! 5. *Closing* takes the registration out of the engine before the number is free, so that no event can
+//!    reach the number's next owner, and rejects everybody who waits. No borrow of an `Fd`'s cells is held
+//!    while that runs.
+//! 6. *Fairness.* A thread that does 64 operations without any wait gives way once, so that a socket which is
+//!    always ready starves neither timers nor other tasks.
+//! 7. *No call blocks the loop.* The description is made non-blocking, or every call on a socket asks for it
+//!    (`MSG_DONTWAIT`), or the call takes the way of `blocking`: regular files, and descriptions that are
+//!    not ours to change ([`FdOptions`]). What the engine refuses to watch (`/dev/null`) is always ready.
 //!
-//! `SIGPIPE`: Rust's start-up code ignores it, so that writing to a pipe nobody reads is `EPIPE`; in a program that has
-//! changed this, sockets still never raise it (`MSG_NOSIGNAL`), pipes do.
+//! `SIGPIPE`: Rust's start-up code ignores it, so that writing to a pipe nobody reads is `EPIPE`; in a
+//! program that has changed this, writing to sockets still never raises it (`MSG_NOSIGNAL`), pipes do, and so
+//! do the calls that move bytes inside the kernel (`splice`, `sendfile`).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -38,24 +43,49 @@ use std::sync::Arc;
 
 use lwt_core::{Error, Promise, State};
 
-use crate::engine::registration::{Direction, Registration};
+use self::blocking::Blocking;
+use crate::engine::registration::Registration;
 use crate::sys;
 
+mod blocking;
+mod blocking_ops;
 mod budget;
+mod dup;
 mod error;
 mod io_ops;
+mod mode;
+mod pipe;
 mod poll_ops;
+mod positioned;
+mod pump;
+mod send_file;
 pub(crate) mod shortage;
+mod spare;
+mod standard;
+mod vectors;
+mod wrap;
 
 pub(crate) use budget::{breathe, exhausted, spent, waited};
+pub use dup::Standard;
 pub use error::OsError;
 pub(crate) use error::{During, Failure};
+pub use mode::FdOptions;
+pub use pipe::{pipe, pipe_in, pipe_out};
+pub use pump::{Pump, Traffic, copy};
+pub use send_file::SendSource;
+pub(crate) use spare::after_fork;
+pub use standard::{stderr, stdin, stdout};
+pub use vectors::{IoVectors, IoVectorsMut, system_limit};
+pub use wrap::Retry;
 
-/// A descriptor that this program owns, made non-blocking, with operations that wait for it without blocking the thread.
+pub use crate::engine::registration::Direction;
+
+/// A descriptor that this program owns, made non-blocking, with operations that wait for it without blocking
+/// the thread.
 ///
-/// Lwt's `file_descr`. It is a handle: `clone` gives another handle on the same descriptor, so that one task can read while
-/// another writes. The descriptor is closed by [`close`](Fd::close), or when its last handle is dropped. A handle stays on the
-/// thread that made it.
+/// Lwt's `file_descr`. It is a handle: `clone` gives another handle on the same descriptor, so that one task
+/// can read while another writes. The descriptor is closed by [`close`](Fd::close), or when its last handle
+/// is dropped. A handle stays on the thread that made it.
 ///
 /// ```
 /// use lwt_unix::fd::Fd;
@@ -83,6 +113,10 @@ pub struct Fd {
 struct Inner {
     slot: RefCell<Slot>,
     kind: Kind,
+    /// For the calls on a socket: `MSG_DONTWAIT` where its description blocks, else 0.
+    flags: Cell<libc::c_int>,
+    /// What a description that blocks needs besides; most have none.
+    blocking: OnceCell<Rc<Blocking>>,
     /// Made at the first `EAGAIN`; holds `None` for what the engine refuses to watch.
     registration: OnceCell<Option<Registration>>,
     /// What the poll-style operations wait for, for reading and for writing.
@@ -122,31 +156,28 @@ pub enum FdState {
 impl Fd {
     /// Takes a descriptor over and makes it non-blocking and close-on-exec (`of_unix_file_descr`).
     ///
-    /// Non-blocking is a property of the *open file description*: whoever shares it (a duplicate, the parent's terminal)
-    /// sees the change. It is left alone on regular files, directories and block devices, which it does not concern.
+    /// Non-blocking is a property of the *open file description*: whoever shares it (a duplicate, the
+    /// parent's terminal) sees the change; [`Fd::shared`] leaves it alone. So does this function on regular
+    /// files, directories and block devices, which it does not concern.
     ///
     /// # Errors
     /// Those of `fstat` and `fcntl`; the descriptor is closed then.
     pub fn new(fd: OwnedFd) -> Result<Fd, Error> {
-        let kind = match sys::file_type(fd.as_fd()).during("fstat")? {
-            libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => {
-                sys::set_close_on_exec(fd.as_fd()).during("fcntl")?;
-                return Ok(Fd::from_parts(fd, Kind::Other));
-            }
-            libc::S_IFSOCK => Kind::of_socket(fd.as_fd()),
-            _ => Kind::Other,
-        };
-        sys::set_close_on_exec(fd.as_fd()).during("fcntl")?;
-        sys::set_nonblocking(fd.as_fd()).during("fcntl")?;
-        Ok(Fd::from_parts(fd, kind))
+        Fd::options().adopt(fd)
     }
 
     /// Takes over a descriptor that was made non-blocking and close-on-exec, and whose kind is known.
     pub(crate) fn from_parts(fd: OwnedFd, kind: Kind) -> Fd {
+        Fd::from_number(Arc::new(fd), kind)
+    }
+
+    fn from_number(fd: Arc<OwnedFd>, kind: Kind) -> Fd {
         Fd {
             inner: Rc::new(Inner {
-                slot: RefCell::new(Slot::Open(Arc::new(fd))),
+                slot: RefCell::new(Slot::Open(fd)),
                 kind,
+                flags: Cell::new(0),
+                blocking: OnceCell::new(),
                 registration: OnceCell::new(),
                 waits: [Cell::new(None), Cell::new(None)],
             }),
@@ -162,10 +193,16 @@ impl Fd {
         }
     }
 
-    /// The descriptor itself, for calls that this crate does not have; the number stays open while it is held.
+    /// The descriptor itself, for calls that this crate does not have; the number stays open while it is
+    /// held.
     ///
-    /// When the `Fd` is closed meanwhile, operations are rejected and waiters woken at once, but the number (and with it
-    /// the connection, as the peer sees it) lives until the last holder drops it. The value may go to another thread.
+    /// When the `Fd` is closed meanwhile, operations are rejected and waiters woken at once, but the number
+    /// (and with it the connection, as the peer sees it) lives until the last holder drops it. The value may
+    /// go to another thread.
+    ///
+    /// Whoever changes through it what a short count means (kernel TLS, whose reads end with each record)
+    /// must not mix that with reads of the `Fd`'s own: rule 3 of this module takes the short count of a TCP
+    /// connection for "no more for now". [`wrap_syscall`](Fd::wrap_syscall) takes nothing for granted.
     ///
     /// `Fd` itself has no [`AsFd`]: what that borrows from one handle, another handle could close.
     ///
@@ -192,25 +229,24 @@ impl Fd {
 
     /// Closes the descriptor, for all its handles (`close`).
     ///
-    /// Whoever waits for it is rejected with an error for which [`OsError::is_closed`] holds. A promise would say nothing
-    /// here, because the result is known when the call returns. A socket with a [linger time](crate::net::opt::Linger)
-    /// other than zero is the one case in which the call may block.
+    /// Whoever waits for it is rejected with an error for which [`OsError::is_closed`] holds. A promise would
+    /// say nothing here, because the result is known when the call returns. A socket with a [linger
+    /// time](crate::net::opt::Linger) other than zero is the one case in which the call may block.
     ///
     /// # Errors
-    /// `EBADF` when it is closed already; else what `close` reports of earlier writes. The descriptor is closed all the same.
+    /// `EBADF` when it is closed already; else what `close` reports of earlier writes. The descriptor is
+    /// closed all the same.
     pub fn close(&self) -> Result<(), Error> {
         let fd = match std::mem::replace(&mut *self.inner.slot.borrow_mut(), Slot::Closed) {
             Slot::Open(fd) | Slot::Aborted(fd, _) => fd,
             Slot::Closed => return Err(OsError::closed("close")),
         };
-        if let Some(Some(registration)) = self.inner.registration.get() {
-            registration.close(OsError::closed("wait"));
-        }
+        self.reject_waiters(OsError::closed("wait"));
         release(fd).during("close")
     }
 
-    /// Makes every pending and later operation fail with `error` (`abort`); the number itself stays taken until
-    /// [`close`](Fd::close) or the last drop. Does nothing unless the descriptor is open.
+    /// Makes every pending and later operation fail with `error` (`abort`); the number itself stays taken
+    /// until [`close`](Fd::close) or the last drop. Does nothing unless the descriptor is open.
     pub fn abort(&self, error: impl Into<Error>) {
         let error = error.into();
         {
@@ -219,6 +255,12 @@ impl Fd {
             let fd = fd.clone();
             *slot = Slot::Aborted(fd, error.clone());
         }
+        self.reject_waiters(error);
+    }
+
+    /// Ends every wait on the descriptor; the registration leaves the engine.
+    fn reject_waiters(&self, error: Error) {
+        self.close_blocking(&error);
         if let Some(Some(registration)) = self.inner.registration.get() {
             registration.close(error);
         }
@@ -242,7 +284,8 @@ impl Fd {
 
     /// Waits until a read would not block: data, the end of the file, or an error to be read (`wait_read`).
     ///
-    /// Cancelable; a cancelled or dropped wait leaves nothing behind. Several may wait at once, and all are woken.
+    /// Cancelable; a cancelled or dropped wait leaves nothing behind. Several may wait at once, and all are
+    /// woken.
     ///
     /// # Errors
     /// Rejected when the descriptor is, or gets, closed or aborted.
@@ -256,6 +299,9 @@ impl Fd {
     }
 
     fn wait_for(&self, direction: Direction, events: libc::c_short) -> Promise<()> {
+        if direction == Direction::Read && self.inner.blocking.get().is_some_and(|side| side.has_ahead()) {
+            return Promise::ready(());
+        }
         match self.with("poll", |fd| sys::poll_now(fd, events)) {
             // A loop of waits and calls of one's own must let others run, too.
             Ok(true) if exhausted() => lwt_core::pause(),
@@ -353,11 +399,17 @@ impl Fd {
     pub(crate) fn kind(&self) -> Kind {
         self.inner.kind
     }
+
+    /// What calls on the socket have to be told besides.
+    #[inline]
+    pub(crate) fn flags(&self) -> libc::c_int {
+        self.inner.flags.get()
+    }
 }
 
 impl Kind {
     /// Asks the kernel; a socket that does not answer is treated as the most general kind.
-    fn of_socket(fd: BorrowedFd<'_>) -> Kind {
+    pub(crate) fn of_socket(fd: BorrowedFd<'_>) -> Kind {
         let ask = |name| sys::socket::option::<libc::c_int>(fd, libc::SOL_SOCKET, name).unwrap_or(-1);
         if ask(libc::SO_TYPE) != libc::SOCK_STREAM || ask(libc::SO_ACCEPTCONN) == 1 {
             return Kind::Socket;

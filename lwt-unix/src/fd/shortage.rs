@@ -1,8 +1,9 @@
 //! Waiting for descriptors to be free again.
 //!
-//! When the process (or the system) has run out of descriptors, `accept` fails although the listener stays ready: trying
-//! again at once would spin, giving up would end the server. [`Shortage::pause`] waits until this thread has closed a
-//! descriptor, or for a growing time, since others may have closed theirs: whichever comes first.
+//! When the process (or the system) has run out of descriptors, `accept` fails although the listener stays
+//! ready: trying again at once would spin, giving up would end the server. [`Shortage::pause`] waits until
+//! this thread has closed a descriptor, or for a growing time, since others may have closed theirs: whichever
+//! comes first.
 //!
 //! Rules:
 //! 1. One freed descriptor wakes one waiter, the longest-waiting that still wants it.

@@ -1,15 +1,16 @@
 //! The watch: the thread that has more workers come while jobs block.
 //!
-//! It is called when a job found as many workers up as may be, dozes when no job has waited for some looks, and ends
-//! when it was not called for a while.
+//! It is called when a job found as many workers up as may be, dozes when no job has waited for some looks,
+//! and ends when it was not called for a while.
 //!
-//! 1. Each [`TICK`] it looks at the workers, if jobs wait. One that is asleep in its job is *blocked*; what counts is
-//!    how many were so at two looks, one after the other, lest a moment's wait for a lock be taken for more. All
-//!    others may need a processor. (Processor time used would not do for a measure: on a machine with too much to do
-//!    everybody uses little, and more threads would make it less.)
-//! 2. If fewer than one worker per processor are not blocked, the missing ones may come up, or as many as are blocked
-//!    if that is more (so that their number doubles with each look), but no more than jobs wait, and not over the
-//!    limit. If there are more, the goal is lowered to one per processor and those that are blocked.
+//! 1. Each [`TICK`] it looks at the workers, if jobs wait. One that is asleep in its job is *blocked*; what
+//!    counts is how many were so at two looks, one after the other, lest a moment's wait for a lock be taken
+//!    for more. All others may need a processor. (Processor time used would not do for a measure: on a
+//!    machine with too much to do everybody uses little, and more threads would make it less.)
+//! 2. If fewer than one worker per processor are not blocked, the missing ones may come up, or as many as are
+//!    blocked if that is more (so that their number doubles with each look), but no more than jobs wait, and
+//!    not over the limit. If there are more, the goal is lowered to one per processor and those that are
+//!    blocked.
 //! 3. Of many workers it asks the system about some, and takes them for all.
 //! 4. Where the system does not tell whether a thread is asleep, a worker counts as blocked in a job after
 //!    [`PATIENCE`] looks.
@@ -61,7 +62,7 @@ fn watch(shared: &Arc<Shared>) {
     let mut state = shared.lock();
     let (mut asleep, mut needless) = (0, 0);
     loop {
-        if state.queue.is_empty() {
+        if state.queue.is_empty(state.threads()) {
             (asleep, needless) = (0, needless + 1);
         } else {
             let before = asleep;
@@ -98,7 +99,7 @@ fn look<'a>(shared: &'a Shared, mut state: MutexGuard<'a, State>) -> (MutexGuard
         let steps = worker.steps.load(Ordering::Relaxed);
         worker.looks = if steps == worker.seen { worker.looks + 1 } else { 0 };
         worker.seen = steps;
-        if steps % 2 == 1 {
+        if steps % 2 == 1 && !worker.waits {
             candidates.push((Arc::clone(&worker.steps), steps, worker.name, worker.looks));
         }
     }
@@ -128,7 +129,8 @@ fn decide<'a>(
         state.goal = shared.processors + blocked;
         return state;
     }
-    let room = state.limits.max_threads.max(1).saturating_sub(state.up()).min(state.queue.len());
+    let threads = state.threads();
+    let room = threads.saturating_sub(state.up()).min(state.queue.len(threads));
     let missing = (shared.processors - at_work).max(blocked).min(room);
     state.goal = state.up() + missing;
     for _ in 0..missing {

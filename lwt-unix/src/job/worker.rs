@@ -1,11 +1,11 @@
 //! [`Worker`]: one job thread.
 //!
 //! 1. It is in the table from before it starts until it ends; both are done under the pool's lock.
-//! 2. It looks at the queue whenever it is out of work, and parks only with the lock held, when the queue is empty or
-//!    enough others are up.
+//! 2. It looks at the queue whenever it is out of work, and parks only with the lock held, when the queue is
+//!    empty or enough others are up.
 //! 3. It ends when it was parked for too long, when there are too many, or when the pool is closed.
-//! 4. All signals are blocked in it but those that a fault of its own raises, so that signal handlers run on the
-//!    threads that expect them.
+//! 4. All signals are blocked in it but those that a fault of its own raises, so that signal handlers run on
+//!    the threads that expect them.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 
+use super::current;
 use super::pool::{Shared, State};
 use super::queue::Fate;
 use super::watch::Name;
@@ -25,6 +26,12 @@ use crate::spin::spin;
 pub(super) struct Worker {
     /// Counts up when a job begins, and when it ends: odd while there is one.
     pub(super) steps: Arc<AtomicU64>,
+    /// The number of the job that it runs, or ran last.
+    pub(super) number: u64,
+    /// The number of the last of its jobs that was cancelled.
+    pub(super) cancelled: Arc<AtomicU64>,
+    /// It waits for other jobs: see [`waiting`](current::waiting).
+    pub(super) waits: bool,
     /// By what name the system knows it, once it has come up.
     pub(super) name: Option<Name>,
     /// The steps that the watch saw last time.
@@ -34,6 +41,18 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    fn new(steps: &Arc<AtomicU64>) -> Worker {
+        Worker {
+            steps: Arc::clone(steps),
+            number: 0,
+            cancelled: Arc::default(),
+            waits: false,
+            name: None,
+            seen: 0,
+            looks: 0,
+        }
+    }
+
     /// Whether it has a job.
     pub(super) fn is_working(&self) -> bool {
         self.steps.load(Ordering::Relaxed) % 2 == 1
@@ -46,7 +65,7 @@ pub(super) fn start<'a>(
     mut state: MutexGuard<'a, State>,
 ) -> (MutexGuard<'a, State>, io::Result<()>) {
     let steps = Arc::new(AtomicU64::new(0));
-    let key = state.workers.insert(Worker { steps: Arc::clone(&steps), name: None, seen: 0, looks: 0 });
+    let key = state.workers.insert(Worker::new(&steps));
     let stack_size = state.limits.stack_size;
     state.starting += 1;
     drop(state);
@@ -76,7 +95,8 @@ pub(super) fn spawn(name: &str, stack_size: usize, f: impl FnOnce() + Send + 'st
     let mut old = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), Some(&mut old))?;
     let started = thread::Builder::new().name(name.to_owned()).stack_size(stack_size).spawn(f);
-    // It cannot fail with a mask that was in force a moment ago; and the thread is there, or not, all the same.
+    // It cannot fail with a mask that was in force a moment ago; and the thread is there, or not, all the
+    // same.
     let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&old), None);
     started.map(drop)
 }
@@ -86,22 +106,28 @@ fn work(shared: &Arc<Shared>, key: usize, steps: &AtomicU64) {
     let mut state = shared.lock();
     state.starting -= 1;
     state.workers[key].name = Name::of_this_thread();
+    let _up = current::come_up(shared, key, Arc::clone(&state.workers[key].cancelled));
     let mut may_spin = true;
-    while state.workers.len() <= state.limits.max_threads.max(1) {
+    while state.present() <= state.threads() {
+        let threads = state.threads();
         let wanted = state.up() <= state.goal();
-        if wanted && let Some(body) = state.queue.pop() {
-            shared.queued.store(state.queue.len(), Ordering::Relaxed);
+        if wanted && let Some((ticket, body)) = state.queue.pop(threads) {
+            shared.note(&state);
+            state.workers[key].number = ticket.number;
             let (told, help) = (state.room(), state.help());
             shared.act(state, help);
             shared.tell(told);
             steps.fetch_add(1, Ordering::Relaxed);
+            current::runs(ticket.number);
             // The body catches the job's own panics; what may still come is one out of a drop.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body(Fate::Run))) {
                 // Its drop could be the next.
                 std::mem::forget(payload);
             }
+            current::runs(0);
             steps.fetch_add(1, Ordering::Relaxed);
             state = shared.lock();
+            state.queue.ended(ticket.lane);
             may_spin = true;
             continue;
         }
@@ -122,9 +148,13 @@ fn work(shared: &Arc<Shared>, key: usize, steps: &AtomicU64) {
             may_spin = false;
             continue;
         }
+        if state.queue.is_empty(threads) {
+            state.rest(shared.processors);
+        }
         let called;
         (state, called) = park(shared, state);
-        if !called && (state.queue.is_empty() || state.up() > state.goal()) {
+        let idle = !called && (state.queue.is_empty(state.threads()) || state.up() > state.goal());
+        if idle && (state.closed || state.workers.len() > state.limits.min_threads) {
             break;
         }
     }

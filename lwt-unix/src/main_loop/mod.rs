@@ -27,12 +27,14 @@
 
 mod budget;
 pub(crate) mod exit;
+mod guest;
 pub(crate) mod hooks;
 pub(crate) mod run;
 pub(crate) mod runtime;
+mod section;
 
 pub use self::exit::{ExitHook, ExitHooks, at_exit, exit_hooks};
+pub use self::guest::{Guest, iter};
 pub use self::hooks::{IterHook, IterHooks, enter_iter_hooks, leave_iter_hooks};
-pub use self::run::{
-    LoopStats, NestedRun, after_fork, engine_name, install_engine, is_running, loop_stats, run,
-};
+pub use self::section::{Section, set_section};
+pub use self::run::{LoopStats, NestedRun, after_fork, engine_name, handle, is_running, loop_stats, run};

@@ -1,7 +1,6 @@
 //! [`run`]: turning the loop until a promise is resolved. The module above tells what a turn is.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -14,7 +13,11 @@ use lwt_core::{Error, Promise, scheduler, spawn};
 use super::budget::Pace;
 use super::hooks;
 use super::runtime::Runtime;
-use crate::engine::{Engine, Wait};
+use crate::engine::Wait;
+use crate::engine::registration::Direction;
+
+/// How many tasks run in a single turn at most.
+const SINGLE: usize = 64;
 
 /// The error of a [`run`] inside a [`run`] on the same thread.
 ///
@@ -48,6 +51,7 @@ impl std::error::Error for NestedRun {}
 /// # Errors
 /// What the promise was rejected with; [`NestedRun`] if `run` is already on this thread's stack; the operating
 /// system's, if no engine can be made for this thread (`EMFILE`) or polling it fails.
+#[track_caller]
 pub fn run<T, E, F>(future: F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, E>> + 'static,
@@ -55,14 +59,12 @@ where
     E: Into<Error> + 'static,
 {
     let runtime = Runtime::current().map_err(|error| explain("make the main loop", error))?;
-    if runtime.running.replace(true) {
-        return Err(NestedRun.into());
-    }
-    let _running = Running(&runtime.running);
+    let _running = Running::begin(&runtime)?;
     let mut promise = promise_of(future);
     let mut pace = Pace::new(runtime.now());
     while promise.is_pending() {
-        turn(&runtime, &mut pace, &promise).map_err(|error| explain("poll the descriptors", error))?;
+        turn(&runtime, &mut pace, || !promise.is_pending())
+            .map_err(|error| explain("poll the descriptors", error))?;
     }
     match Pin::new(&mut promise).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
@@ -80,20 +82,23 @@ pub fn is_running() -> bool {
     Runtime::existing().is_some_and(|runtime| runtime.running.get())
 }
 
-/// Gives this thread a main loop on `engine`, instead of the default one on a
-/// [`MioEngine`](crate::engine::MioEngine).
+/// How other threads reach this thread's main loop, which is made if there is none. Posting to it fails when the loop has
+/// ended, with its thread.
+///
+/// ```
+/// use std::{sync::mpsc, thread};
+/// let home = lwt_unix::main_loop::handle().unwrap();
+/// let (send, receive) = mpsc::channel();
+/// let other = thread::spawn(move || home.post(move || send.send(thread::current().id()).unwrap()));
+/// assert!(other.join().unwrap().is_ok());
+/// lwt_unix::run(lwt_core::pause()).unwrap();
+/// assert_eq!(receive.recv().unwrap(), thread::current().id());
+/// ```
 ///
 /// # Errors
-/// The engine comes back if the thread has a main loop already: it gets one with its first `run`, timer, descriptor
-/// or job.
-///
-/// ```
-/// use lwt_unix::engine::MioEngine;
-/// assert!(lwt_unix::install_engine(Box::new(MioEngine::new().unwrap())).is_ok());
-/// assert!(lwt_unix::install_engine(Box::new(MioEngine::new().unwrap())).is_err());
-/// ```
-pub fn install_engine(engine: Box<dyn Engine>) -> Result<(), Box<dyn Engine>> {
-    Runtime::install(engine)
+/// The operating system's, if no engine can be made for this thread.
+pub fn handle() -> Result<scheduler::Handle, Error> {
+    Ok(Runtime::current().map_err(|error| explain("make the main loop", error))?.handle())
 }
 
 /// The name of this thread's engine, if it has a main loop by now (`Lwt_engine.id`).
@@ -112,7 +117,11 @@ pub fn engine_name() -> Option<&'static str> {
 pub struct LoopStats {
     /// Descriptors that are registered with the engine.
     pub descriptors: usize,
-    /// Timers that somebody waits for.
+    /// Waits for a descriptor to be readable (`Lwt_engine.readable_count`).
+    pub reading: usize,
+    /// Waits for a descriptor to be writable (`Lwt_engine.writable_count`).
+    pub writing: usize,
+    /// Timers that somebody waits for (`Lwt_engine.timer_count`).
     pub timers: usize,
     /// Jobs that were asked for and are not answered.
     pub jobs: usize,
@@ -128,14 +137,20 @@ pub struct LoopStats {
 /// assert_eq!(lwt_unix::loop_stats().timers, 0);
 /// ```
 pub fn loop_stats() -> LoopStats {
-    Runtime::existing().map_or_else(LoopStats::default, |runtime| LoopStats {
-        descriptors: runtime.registered(),
+    let Some(runtime) = Runtime::existing() else { return LoopStats::default() };
+    let sources = runtime.sources();
+    let waiting = |direction| sources.iter().map(|source| source.waiting(direction)).sum();
+    LoopStats {
+        descriptors: sources.len(),
+        reading: waiting(Direction::Read),
+        writing: waiting(Direction::Write),
         timers: runtime.timers.len(),
         jobs: runtime.jobs.len(),
-    })
+    }
 }
 
-/// Makes this thread's main loop fit to go on in the child after a `fork` (`Lwt_unix.fork` does it by itself).
+/// Makes this thread's main loop fit to go on in the child after a `fork` ([`fork`](crate::process::fork)
+/// does it by itself).
 ///
 /// The kernel's part of the engine is shared with the parent, so that each would take the other's events; this makes
 /// the child its own, with the same descriptors registered. A child that does without it must not [`run`]; it may close
@@ -151,17 +166,34 @@ pub fn after_fork() -> Result<(), Error> {
     }
 }
 
-/// One turn of the loop.
-fn turn<T: 'static>(runtime: &Runtime, pace: &mut Pace, promise: &Promise<T>) -> io::Result<()> {
+/// One turn of the loop. It does not block if `done` says that nothing is waited for any more.
+fn turn(runtime: &Runtime, pace: &mut Pace, done: impl Fn() -> bool) -> io::Result<()> {
+    runtime.section.turn();
     hooks::enter();
     let tasks = scheduler::run_ready(pace.budget());
     let look = pace.spend(tasks);
-    if scheduler::has_ready() || scheduler::has_paused() || !promise.is_pending() {
+    if scheduler::has_ready() || scheduler::has_paused() || done() {
         if look {
             busy(runtime, pace, runtime.now())?;
         }
     } else {
-        idle(runtime, pace, promise)?;
+        idle(runtime, pace, done)?;
+    }
+    scheduler::wakeup_paused();
+    hooks::leave();
+    Ok(())
+}
+
+/// One turn that is not one of many: it polls in any case. It blocks only if it is to and nothing is to be done.
+pub(super) fn single_turn(runtime: &Runtime, block: bool) -> io::Result<()> {
+    runtime.section.turn();
+    hooks::enter();
+    scheduler::run_ready(SINGLE);
+    if !block || scheduler::has_ready() || scheduler::has_paused() {
+        runtime.poll()?;
+        runtime.timers.fire(runtime.now());
+    } else {
+        idle(runtime, &mut Pace::new(runtime.now()), || false)?;
     }
     scheduler::wakeup_paused();
     hooks::leave();
@@ -180,7 +212,7 @@ fn busy(runtime: &Runtime, pace: &mut Pace, now: Instant) -> io::Result<()> {
 
 /// There is no work: waits for some. A timer that is due is work, so a loop of short sleeps polls no more often than
 /// one of pauses.
-fn idle<T: 'static>(runtime: &Runtime, pace: &mut Pace, promise: &Promise<T>) -> io::Result<()> {
+fn idle(runtime: &Runtime, pace: &mut Pace, done: impl Fn() -> bool) -> io::Result<()> {
     let deadline = runtime.timers.next();
     if let Some(deadline) = deadline {
         let now = runtime.now();
@@ -188,7 +220,7 @@ fn idle<T: 'static>(runtime: &Runtime, pace: &mut Pace, promise: &Promise<T>) ->
             return busy(runtime, pace, now);
         }
     }
-    if runtime.jobs.spin(deadline, || !promise.is_pending() || runtime.timers.next() != deadline) {
+    if runtime.jobs.spin(deadline, || done() || runtime.timers.next() != deadline) {
         return busy(runtime, pace, runtime.now());
     }
     runtime.block(deadline.map_or(Wait::Forever, Wait::Until))?;
@@ -198,16 +230,30 @@ fn idle<T: 'static>(runtime: &Runtime, pace: &mut Pace, promise: &Promise<T>) ->
     Ok(())
 }
 
-/// Takes the mark of a running loop away, also when a panic passes.
-struct Running<'a>(&'a Cell<bool>);
+/// The mark of a running loop, taken away also when a panic passes.
+pub(super) struct Running<'a>(&'a Runtime);
+
+impl<'a> Running<'a> {
+    /// # Errors
+    /// [`NestedRun`].
+    pub(super) fn begin(runtime: &'a Runtime) -> Result<Running<'a>, NestedRun> {
+        if runtime.running.replace(true) {
+            return Err(NestedRun);
+        }
+        runtime.section.begin();
+        Ok(Running(runtime))
+    }
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.section.end();
+        self.0.running.set(false);
     }
 }
 
 /// A promise as it is; any other future spawned.
+#[track_caller]
 pub(crate) fn promise_of<T, E, F>(future: F) -> Promise<T>
 where
     F: Future<Output = Result<T, E>> + 'static,
@@ -224,7 +270,7 @@ where
 }
 
 /// An error of the operating system, with what was tried.
-fn explain(what: &str, error: io::Error) -> Error {
+pub(super) fn explain(what: &str, error: io::Error) -> Error {
     io::Error::new(error.kind(), Explained { what: format!("cannot {what}"), error }).into()
 }
 

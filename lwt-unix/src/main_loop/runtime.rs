@@ -4,7 +4,8 @@
 //!    so it may fail, and whoever needed it reports the error.
 //! 2. It ends with its thread. What the core still holds is dropped first, then timers, jobs and registrations;
 //!    whoever still waits for one of them is rejected. A thread that is ending gets no new one.
-//! 3. No cell of it is borrowed while a promise is resolved or dropped.
+//! 3. No cell of it is borrowed while a promise is resolved or dropped, nor while the engine is polled, which may run
+//!    foreign code: that code may do all that a callback may, and give the thread another engine.
 //! 4. In a forked child it does nothing to the engine, whose kernel part is the parent's too, before
 //!    [`Runtime::after_fork`]. It is not ended in a child that ends without it, nor when `run` is on the stack: there
 //!    the process is ending (`exit`), and what the loop holds is in use.
@@ -14,23 +15,34 @@ use std::io;
 use std::os::fd::RawFd;
 use std::process;
 use std::rc::Rc;
+use std::thread::AccessError;
 
 use lwt_core::{Error, scheduler};
 
+use super::section::Place;
 use crate::engine::registration::Source;
 use crate::engine::sources::Sources;
-use crate::engine::{Engine, Event, MioEngine, Readiness, Token, Wait};
-use crate::job::desk::Desk;
+use crate::engine::{self, Engine, Event, Readiness, Token, Wait};
+use crate::job::{self, desk::Desk};
+use crate::notification::Notifications;
+use crate::process::desk::Children;
+use crate::signal::handlers::Signals;
+use crate::sys::hook;
 use crate::time::timers::Timers;
 
 /// What a thread's promises have of the operating system.
 pub(crate) struct Runtime {
-    engine: RefCell<Box<dyn Engine>>,
+    engine: RefCell<Rc<dyn Engine>>,
     sources: RefCell<Sources>,
     pub(crate) timers: Timers,
     pub(crate) jobs: Desk,
+    pub(crate) notifications: Notifications,
+    pub(crate) signals: Signals,
+    pub(crate) children: Children,
     /// Whether `run` is on the stack.
     pub(crate) running: Cell<bool>,
+    /// What is told of the loop's blocking.
+    pub(crate) section: Place,
     /// The process that the engine was made in.
     process: Cell<u32>,
     /// The memory for the next batch of events.
@@ -66,9 +78,9 @@ impl Runtime {
             if let Some(runtime) = &*home.0.borrow() {
                 return Ok(Rc::clone(runtime));
             }
-            Ok(Runtime::settle(home, Box::new(MioEngine::new()?)))
+            Ok(Runtime::settle(home, engine::default_engine()?))
         })
-        .unwrap_or_else(|_ended| Err(io::Error::other("the thread is ending, and its main loop has ended")))
+        .unwrap_or_else(|ended| Err(ending(ended)))
     }
 
     /// This thread's runtime, if there is one.
@@ -76,38 +88,74 @@ impl Runtime {
         HOME.try_with(|home| home.0.borrow().clone()).ok().flatten()
     }
 
-    /// Makes a runtime with this engine, for a thread that has none.
+    /// Makes a runtime with this engine, if the thread has none; else gives the one that there is.
     ///
     /// # Errors
-    /// The engine back, if there is one already or the thread is ending.
-    pub(crate) fn install(engine: Box<dyn Engine>) -> Result<(), Box<dyn Engine>> {
-        let mut engine = Some(engine);
-        let installed = HOME.try_with(|home| {
-            if home.0.borrow().is_none()
-                && let Some(engine) = engine.take()
-            {
-                Runtime::settle(home, engine);
-            }
-        });
-        match (installed, engine) {
-            (_, Some(engine)) => Err(engine),
-            _ => Ok(()),
+    /// That the thread is ending.
+    pub(crate) fn current_or(engine: Rc<dyn Engine>) -> io::Result<Option<Rc<Runtime>>> {
+        match Runtime::existing() {
+            Some(runtime) => Ok(Some(runtime)),
+            None => HOME.try_with(|home| drop(Runtime::settle(home, engine))).map(|()| None).map_err(ending),
         }
     }
 
-    fn settle(home: &Home, engine: Box<dyn Engine>) -> Rc<Runtime> {
+    fn settle(home: &Home, engine: Rc<dyn Engine>) -> Rc<Runtime> {
         scheduler::set_kick(Some(engine.waker()));
         let runtime = Rc::new(Runtime {
             timers: Timers::new(engine.now()),
             engine: RefCell::new(engine),
             sources: RefCell::default(),
             jobs: Desk::new(scheduler::handle()),
+            notifications: Notifications::default(),
+            signals: Signals::default(),
+            children: Children::default(),
             running: Cell::new(false),
+            section: Place::default(),
             process: Cell::new(process::id()),
             batch: Cell::default(),
         });
         *home.0.borrow_mut() = Some(Rc::clone(&runtime));
         runtime
+    }
+
+    /// How other threads reach this one's loop.
+    pub(crate) fn handle(&self) -> scheduler::Handle {
+        self.jobs.handle()
+    }
+
+    /// The engine.
+    #[inline]
+    pub(crate) fn engine(&self) -> Rc<dyn Engine> {
+        Rc::clone(&self.engine.borrow())
+    }
+
+    /// Goes on with another engine: all that is registered, waited for and timed moves over, and timers keep what is
+    /// left of their time. Gives the old engine.
+    ///
+    /// # Errors
+    /// The new engine's, at a descriptor that it does not take; then all is as it was.
+    pub(crate) fn move_to(&self, engine: Rc<dyn Engine>) -> io::Result<Rc<dyn Engine>> {
+        let sources = self.sources();
+        for (done, source) in sources.iter().enumerate() {
+            let (fd, token) = source.place();
+            if let Err(error) = engine.register(fd, token) {
+                for source in &sources[..done] {
+                    let (fd, token) = source.place();
+                    let _ = engine.deregister(fd, token);
+                }
+                return Err(error);
+            }
+        }
+        scheduler::set_kick(Some(engine.waker()));
+        let now = engine.now();
+        let old = self.engine.replace(engine);
+        self.timers.move_clock(old.now(), now);
+        for source in sources {
+            let (fd, token) = source.place();
+            let _ = old.deregister(fd, token);
+            source.tell_wants();
+        }
+        Ok(old)
     }
 
     /// The engine's name.
@@ -127,7 +175,7 @@ impl Runtime {
         make: impl FnOnce(Token) -> Rc<Source>,
     ) -> io::Result<Rc<Source>> {
         self.sources.borrow_mut().insert(|token| {
-            self.engine.borrow_mut().register(fd, token)?;
+            self.engine.borrow().register(fd, token)?;
             Ok(make(token))
         })
     }
@@ -137,7 +185,7 @@ impl Runtime {
         let source = self.sources.borrow_mut().remove(token);
         if source.is_some() && !self.is_forked() {
             // It fails if the descriptor was closed before; then the system has forgotten it by itself.
-            let _ = self.engine.borrow_mut().deregister(fd, token);
+            let _ = self.engine.borrow().deregister(fd, token);
         }
     }
 
@@ -148,30 +196,42 @@ impl Runtime {
 
     /// Passes on what is waited for.
     pub(crate) fn wants(&self, fd: RawFd, token: Token, readiness: Readiness) {
-        self.engine.borrow_mut().wants(fd, token, readiness);
+        self.engine.borrow().wants(fd, token, readiness);
     }
 
-    /// How many descriptors are registered.
-    pub(crate) fn registered(&self) -> usize {
-        self.sources.borrow().len()
+    /// All registrations.
+    pub(crate) fn sources(&self) -> Vec<Rc<Source>> {
+        self.sources.borrow().all()
     }
 
     /// Takes from the engine what is there, and wakes those who waited for it.
     pub(crate) fn poll(&self) -> io::Result<()> {
-        let mut batch = self.batch.take();
-        let polled = self.engine.borrow_mut().poll(Wait::No, &mut batch);
-        self.report(batch);
-        polled
+        self.take_events(Wait::No)
     }
 
     /// The same, after having waited for it, or for a message from another thread.
     pub(crate) fn block(&self, wait: Wait) -> io::Result<()> {
-        let mut batch = self.batch.take();
         // A message that came before we announced our sleep was not followed by a kick.
-        let wait = if scheduler::prepare_sleep() { wait } else { Wait::No };
-        let polled = self.engine.borrow_mut().poll(wait, &mut batch);
+        let quiet = !hook::has_doubts() && !self.notifications.is_unheard();
+        let wait = if scheduler::prepare_sleep() && quiet { wait } else { Wait::No };
+        // A loop inside a job that waits for jobs must not keep the thread from them.
+        let polled = match self.jobs.len() {
+            0 => self.take_events(wait),
+            _ => job::waiting(|| self.take_events(wait)),
+        };
         scheduler::awake();
+        polled
+    }
+
+    fn take_events(&self, wait: Wait) -> io::Result<()> {
+        let mut batch = self.batch.take();
+        let polled = {
+            let _section = (wait != Wait::No).then(|| self.section.enter());
+            self.engine().poll(wait, &mut batch)
+        };
+        hook::report_doubts(&mut batch);
         self.report(batch);
+        self.notifications.look_unheard();
         polled
     }
 
@@ -190,14 +250,20 @@ impl Runtime {
     /// # Errors
     /// Those of the engine.
     pub(crate) fn after_fork(&self) -> io::Result<()> {
-        self.engine.borrow_mut().after_fork()?;
+        // Before its descriptor is registered anew: it becomes another one.
+        self.notifications.after_fork()?;
+        self.signals.after_fork();
+        let engine = self.engine();
+        engine.after_fork()?;
         self.process.set(process::id());
-        scheduler::set_kick(Some(self.engine.borrow().waker()));
-        let sources = self.sources.borrow().all();
-        for source in sources {
+        scheduler::set_kick(Some(engine.waker()));
+        for source in self.sources() {
             let (fd, token) = source.place();
-            self.engine.borrow_mut().register(fd, token)?;
+            engine.register(fd, token)?;
+            source.tell_wants();
         }
+        self.children.after_fork();
+        crate::fd::after_fork();
         Ok(())
     }
 
@@ -211,7 +277,10 @@ impl Runtime {
         scheduler::end_thread();
         drop(self.timers.drain());
         self.jobs.end();
-        let sources = self.sources.borrow().all();
+        self.children.end();
+        self.signals.end();
+        self.notifications.end();
+        let sources = self.sources();
         if !sources.is_empty() {
             let ended = Error::msg("the descriptor's main loop has ended");
             for source in sources {
@@ -221,4 +290,9 @@ impl Runtime {
         // What callbacks have begun meanwhile.
         scheduler::end_thread();
     }
+}
+
+/// What a thread says that is about to end, to those who need a runtime.
+fn ending(_: AccessError) -> io::Error {
+    io::Error::other("the thread is ending, and its main loop has ended")
 }

@@ -1,11 +1,12 @@
 //! Accepting connections: one, many, and for ever.
 //!
 //! Rules:
-//! 1. A connection that died in the queue is not the listener's failure: such errors (`ECONNABORTED`, and the network errors
-//!    that Linux reports for the new socket) are passed over.
-//! 2. A lack of descriptors or memory is an error of [`accept`](super::TcpListener::accept), because its caller may know what
-//!    to close. [`Incoming`] waits it out: see [`shortage`](crate::fd::shortage).
-//! 3. An accepted socket is never dropped by a cancel: nothing is awaited between accepting and handing it over.
+//! 1. A connection that died in the queue is not the listener's failure: such errors (`ECONNABORTED`, and the
+//!    network errors that Linux reports for the new socket) are passed over.
+//! 2. A lack of descriptors or memory is an error of [`accept`](super::TcpListener::accept), because its
+//!    caller may know what to close. [`Incoming`] waits it out: see [`shortage`](crate::fd::shortage).
+//! 3. An accepted socket is never dropped by a cancel: nothing is awaited between accepting and handing it
+//!    over.
 
 use std::fmt;
 use std::io;
@@ -15,10 +16,11 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 
 use lwt_core::Error;
 
-use super::{TcpListener, TcpStream, UnixListener, UnixStream};
+use super::{Addr, Socket, TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::engine::registration::Direction;
 use crate::fd::shortage::{Shortage, is_shortage};
 use crate::fd::{Failure, Fd, OsError};
+use crate::sys;
 use crate::sys::addr::RawAddr;
 use crate::sys::socket;
 
@@ -36,7 +38,7 @@ pub(super) type Accepted<L> = (<L as Listener>::Stream, <L as Listener>::Address
 
 /// The next connection.
 pub(super) async fn one<L: Listener>(listener: &L) -> Result<Accepted<L>, Error> {
-    listener.fd().drive(Direction::Read, accept::<L>).await.map_err(told)
+    listener.fd().drive(Direction::Read, |fd| accept(listener, fd)).await.map_err(told)
 }
 
 /// Waits for one connection, then takes what else is there, up to `most`.
@@ -50,7 +52,7 @@ pub(super) async fn many<L: Listener>(listener: &L, most: usize) -> (Vec<Accepte
         Err(error) => return (accepted, Some(error)),
     }
     while accepted.len() < most {
-        match listener.fd().attempt(Direction::Read, accept::<L>) {
+        match listener.fd().attempt(Direction::Read, |fd| accept(listener, fd)) {
             Ok(Some(next)) => accepted.push(next),
             Ok(None) => break,
             Err(failure) => return (accepted, Some(told(failure))),
@@ -59,8 +61,13 @@ pub(super) async fn many<L: Listener>(listener: &L, most: usize) -> (Vec<Accepte
     (accepted, None)
 }
 
-fn accept<L: Listener>(fd: BorrowedFd<'_>) -> io::Result<Accepted<L>> {
+fn accept<L: Listener>(listener: &L, fd: BorrowedFd<'_>) -> io::Result<Accepted<L>> {
     loop {
+        // No flag says "do not wait" here. Who shares the listener may be faster all the same, and then this
+        // waits.
+        if listener.fd().blocking() && !sys::poll_now(fd, libc::POLLIN)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         match socket::accept(fd) {
             Ok((fd, peer)) => return L::adopt(fd, &peer),
             Err(error) if died_in_the_queue(&error) => {}
@@ -91,9 +98,9 @@ fn died_in_the_queue(error: &io::Error) -> bool {
 
 /// The connections of a listener, one after the other, for as long as it listens.
 ///
-/// Made by the listeners' `incoming`. A lack of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) does not end it:
-/// it waits until this thread has closed a descriptor, or for a time that grows to a third of a second, and tries again. Those
-/// who wanted to connect stay in the queue meanwhile.
+/// Made by the listeners' `incoming`. A lack of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`,
+/// `ENOMEM`) does not end it: it waits until this thread has closed a descriptor, or for a time that grows to
+/// a third of a second, and tries again. Those who wanted to connect stay in the queue meanwhile.
 ///
 /// ```
 /// use lwt_unix::net::{Shutdown, TcpListener, TcpStream};
@@ -162,6 +169,7 @@ macro_rules! next {
 
 next!(TcpListener, TcpStream, SocketAddr);
 next!(UnixListener, UnixStream, UnixAddr);
+next!(Socket, Socket, Addr);
 
 async fn step<L: Listener>(incoming: &mut Incoming<'_, L>) -> Result<Accepted<L>, Error> {
     loop {

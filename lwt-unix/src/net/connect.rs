@@ -1,9 +1,10 @@
 //! Making connections.
 //!
 //! Rules:
-//! 1. The socket belongs to the future, so that a refused, timed-out, cancelled or dropped attempt leaves no descriptor.
-//! 2. A connection stands when the socket has a peer. As long as it has none, `SO_ERROR` tells a failed attempt from one that
-//!    goes on; readiness proves neither.
+//! 1. The socket belongs to the future, so that a refused, timed-out, cancelled or dropped attempt leaves no
+//!    descriptor.
+//! 2. A connection stands when the socket has a peer. As long as it has none, `SO_ERROR` tells a failed
+//!    attempt from one that goes on; readiness proves neither.
 //! 3. The outcome is looked at once before anything is waited for, because on loopback it is known already.
 
 use std::fmt;
@@ -21,12 +22,16 @@ use crate::sys::socket;
 
 /// Connects an internet stream socket.
 pub(super) async fn connect(fd: Fd, to: &impl Address, shown: impl fmt::Display + Copy) -> Result<Fd, Error> {
-    let begun = fd.with_on("connect", shown, |fd| socket::connect(fd, &to.encode()?))?;
-    if !begun {
-        let done = fd.drive(Direction::Write, outcome).await;
-        done.map_err(|failure| failure.into_error_on("connect", shown))?;
+    if !fd.with_on("connect", shown, |fd| socket::connect(fd, &to.encode()?))? {
+        finish(&fd, shown).await?;
     }
     Ok(fd)
+}
+
+/// Waits for the outcome of an attempt that goes on.
+pub(super) async fn finish(fd: &Fd, shown: impl fmt::Display) -> Result<(), Error> {
+    let done = fd.drive(Direction::Write, outcome).await;
+    done.map_err(|failure| failure.into_error_on("connect", shown))
 }
 
 /// What has become of an attempt: `WouldBlock` while it goes on.
@@ -40,8 +45,8 @@ fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Connects a Unix stream socket.
 ///
-/// It stands at once or fails at once, with one exception: `EAGAIN` says that the listener's queue is full. No event tells
-/// when it has room again, so the attempt is made again after a growing pause.
+/// It stands at once or fails at once, with one exception: `EAGAIN` says that the listener's queue is full.
+/// No event tells when it has room again, so the attempt is made again after a growing pause.
 pub(super) async fn connect_unix(
     fd: Fd,
     to: &impl Address,

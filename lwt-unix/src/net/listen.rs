@@ -52,7 +52,8 @@ impl ListenOptions {
         self
     }
 
-    /// Whether an address may be bound whose old connections are still in their final wait (see [`opt::ReuseAddress`]).
+    /// Whether an address may be bound whose old connections are still in their final wait (see
+    /// [`opt::ReuseAddress`]).
     pub fn reuse_address(mut self, on: bool) -> ListenOptions {
         self.reuse_address = on;
         self
@@ -76,7 +77,7 @@ impl ListenOptions {
     /// Those of `socket`, `bind` (such as `AddrInUse`, with the address as the subject) and `listen`.
     pub fn tcp(&self, address: SocketAddr) -> Result<TcpListener, Error> {
         let domain = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let fd = socket::socket(domain, libc::SOCK_STREAM).during("socket")?;
+        let fd = socket::socket(domain, libc::SOCK_STREAM, 0).during("socket")?;
         if self.reuse_address {
             opt::set::<opt::ReuseAddress>(fd.as_fd(), true)?;
         }
@@ -94,7 +95,7 @@ impl ListenOptions {
     /// # Errors
     /// Those of `socket`, `bind` (such as `AddrInUse`, also for a path that is left over) and `listen`.
     pub fn unix(&self, address: &UnixAddr) -> Result<UnixListener, Error> {
-        let fd = socket::socket(libc::AF_UNIX, libc::SOCK_STREAM).during("socket")?;
+        let fd = socket::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0).during("socket")?;
         Ok(UnixListener::from_bound(self.listen(fd, address, Shown(address))?))
     }
 
@@ -110,4 +111,14 @@ impl ListenOptions {
         socket::listen(fd.as_fd(), backlog).during_on("listen", shown)?;
         Ok(Fd::from_parts(fd, Kind::Socket))
     }
+}
+
+/// The most connections that the system lets wait to be accepted at one socket (`somaxconn`), as of now.
+///
+/// ```
+/// assert!(lwt_unix::net::somaxconn() > 0);
+/// ```
+pub fn somaxconn() -> u32 {
+    let told = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
+    told.and_then(|text| text.trim().parse().ok()).unwrap_or(libc::SOMAXCONN as u32)
 }

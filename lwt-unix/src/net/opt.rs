@@ -46,15 +46,18 @@ pub trait SettableOption: SocketOption {
 }
 
 impl Fd {
-    /// Reads an option of the socket (`getsockopt`, `getsockopt_int`, `getsockopt_optint`, `getsockopt_float`).
+    /// Reads an option of the socket (`getsockopt`, `getsockopt_int`, `getsockopt_optint`,
+    /// `getsockopt_float`).
     ///
     /// # Errors
-    /// `ENOTSOCK` on another kind of descriptor, `ENOPROTOOPT` where the socket does not have the option, `EBADF` when closed.
+    /// `ENOTSOCK` on another kind of descriptor, `ENOPROTOOPT` where the socket does not have the option,
+    /// `EBADF` when closed.
     pub fn option<O: SocketOption>(&self) -> Result<O::Value, Error> {
         self.with_on("getsockopt", O::NAME, O::get)
     }
 
-    /// Sets an option of the socket (`setsockopt`, `setsockopt_int`, `setsockopt_optint`, `setsockopt_float`).
+    /// Sets an option of the socket (`setsockopt`, `setsockopt_int`, `setsockopt_optint`,
+    /// `setsockopt_float`).
     ///
     /// # Errors
     /// As [`option`](Fd::option); `InvalidInput` when the value does not fit the system's type.
@@ -77,6 +80,18 @@ pub struct Credentials {
     pub uid: u32,
     /// The effective group.
     pub gid: u32,
+}
+
+impl Credentials {
+    /// From the kernel's form.
+    pub(super) fn of(raw: libc::ucred) -> Credentials {
+        Credentials::decode(raw)
+    }
+
+    /// The kernel's form.
+    pub(super) fn raw(self) -> io::Result<libc::ucred> {
+        self.encode()
+    }
 }
 
 /// How a value travels through the system calls.
@@ -176,6 +191,36 @@ impl Coded for Option<Duration> {
     }
 }
 
+/// A limit of time, of which zero means that there is none.
+struct Limit(Option<Duration>);
+
+impl Coded for Limit {
+    type Raw = libc::timeval;
+    fn decode(raw: libc::timeval) -> Limit {
+        let time = Duration::from_secs(u64::try_from(raw.tv_sec).unwrap_or(0))
+            + Duration::from_micros(u64::try_from(raw.tv_usec).unwrap_or(0));
+        Limit((!time.is_zero()).then_some(time))
+    }
+    fn encode(self) -> io::Result<libc::timeval> {
+        let Some(time) = self.0 else { return Ok(libc::timeval { tv_sec: 0, tv_usec: 0 }) };
+        // Rounded up, so that a limit above zero never means that there is none.
+        let micros = time.as_nanos().div_ceil(1000).max(1);
+        let seconds = libc::time_t::try_from(micros / 1_000_000).map_err(|_| too_large())?;
+        Ok(libc::timeval { tv_sec: seconds, tv_usec: (micros % 1_000_000) as libc::suseconds_t })
+    }
+}
+
+impl From<Limit> for Option<Duration> {
+    fn from(value: Limit) -> Option<Duration> {
+        value.0
+    }
+}
+impl From<Option<Duration>> for Limit {
+    fn from(value: Option<Duration>) -> Limit {
+        Limit(value)
+    }
+}
+
 impl Coded for Option<io::Error> {
     type Raw = c_int;
     fn decode(raw: c_int) -> Option<io::Error> {
@@ -202,7 +247,10 @@ fn too_large() -> io::Error {
 }
 
 macro_rules! options {
-    ($( $(#[$doc:meta])* $name:ident: $value:ty $(as $code:ty)?, $level:ident $number:ident, $access:ident; )*) => {$(
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $value:ty $(as $code:ty)?, $level:ident $number:ident, $access:ident;
+    )*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub enum $name {}
@@ -239,8 +287,8 @@ options! {
     Cork: bool, IPPROTO_TCP TCP_CORK, write;
     /// Acknowledgements are sent at once; the system resets it as it sees fit (`TCP_QUICKACK`).
     QuickAck: bool, IPPROTO_TCP TCP_QUICKACK, write;
-    /// How long sent data may stay unacknowledged before the connection is given up; 0 for the system's default
-    /// (`TCP_USER_TIMEOUT`).
+    /// How long sent data may stay unacknowledged before the connection is given up; 0 for the system's
+    /// default (`TCP_USER_TIMEOUT`).
     UserTimeout: Duration as Millis, IPPROTO_TCP TCP_USER_TIMEOUT, write;
     /// A silent peer is probed from time to time, so that its death is noticed (`SO_KEEPALIVE`).
     KeepAlive: bool, SOL_SOCKET SO_KEEPALIVE, write;
@@ -252,9 +300,10 @@ options! {
     KeepAliveCount: u32, IPPROTO_TCP TCP_KEEPCNT, write;
     /// How many times the opening segment is sent again before `connect` times out (`TCP_SYNCNT`).
     ConnectRetries: u32, IPPROTO_TCP TCP_SYNCNT, write;
-    /// What closing does with data that is not sent yet (`SO_LINGER`). `None`, the default: it is sent in the background.
-    /// `Some(0)`: it is thrown away and the peer gets a reset. A longer time makes the close *block the thread* for up to
-    /// that long, also on a non-blocking socket; do not use it on a loop's thread.
+    /// What closing does with data that is not sent yet (`SO_LINGER`). `None`, the default: it is sent in the
+    /// background. `Some(0)`: it is thrown away and the peer gets a reset. A longer time makes the close
+    /// *block the thread* for up to that long, also on a non-blocking socket; do not use it on a loop's
+    /// thread.
     Linger: Option<Duration>, SOL_SOCKET SO_LINGER, write;
     /// The address may be bound while old connections of it are still in their final wait (`SO_REUSEADDR`).
     ReuseAddress: bool, SOL_SOCKET SO_REUSEADDR, write;
@@ -276,9 +325,42 @@ options! {
     MulticastLoop: bool, IPPROTO_IP IP_MULTICAST_LOOP, write;
     /// How many hops a multicast packet may make (`IP_MULTICAST_TTL`; `mcast_set_ttl`).
     MulticastTtl: u32, IPPROTO_IP IP_MULTICAST_TTL, write;
-    /// The interface, by one of its addresses, that multicast packets leave by; `0.0.0.0` for the system's choice
-    /// (`IP_MULTICAST_IF`).
+    /// The interface, by one of its addresses, that multicast packets leave by; `0.0.0.0` for the system's
+    /// choice (`IP_MULTICAST_IF`).
     MulticastInterface: Ipv4Addr, IPPROTO_IP IP_MULTICAST_IF, write;
+    /// As [`MulticastTtl`], for IPv6 (`IPV6_MULTICAST_HOPS`).
+    MulticastHopsV6: u32, IPPROTO_IPV6 IPV6_MULTICAST_HOPS, write;
+    /// As [`MulticastInterface`], for IPv6, by the interface's index; 0 for the system's choice
+    /// (`IPV6_MULTICAST_IF`).
+    MulticastInterfaceV6: u32, IPPROTO_IPV6 IPV6_MULTICAST_IF, write;
+    /// As [`Ttl`], for IPv6 (`IPV6_UNICAST_HOPS`).
+    HopsV6: u32, IPPROTO_IPV6 IPV6_UNICAST_HOPS, write;
+    /// How long a *blocking* receive waits; `None` for ever (`SO_RCVTIMEO`). Operations of this crate do not
+    /// block, so it concerns whoever else uses the socket; they have [`with_timeout`](crate::with_timeout).
+    ReceiveTimeout: Option<Duration> as Limit, SOL_SOCKET SO_RCVTIMEO, write;
+    /// As [`ReceiveTimeout`], for sending (`SO_SNDTIMEO`).
+    SendTimeout: Option<Duration> as Limit, SOL_SOCKET SO_SNDTIMEO, write;
+    /// How many bytes have to be there before a stream socket is ready to be read (`SO_RCVLOWAT`).
+    ReceiveLowWater: u32, SOL_SOCKET SO_RCVLOWAT, write;
+    /// How much room there has to be before a socket is ready to be written; fixed on Linux (`SO_SNDLOWAT`).
+    SendLowWater: u32, SOL_SOCKET SO_SNDLOWAT, write;
+    /// The protocol's debugging is on; for the super-user (`SO_DEBUG`).
+    ProtocolDebug: bool, SOL_SOCKET SO_DEBUG, write;
+    /// Packets go to directly connected hosts only (`SO_DONTROUTE`).
+    DontRoute: bool, SOL_SOCKET SO_DONTROUTE, write;
+    /// Urgent data is received in its place in the stream (`SO_OOBINLINE`).
+    OutOfBandInline: bool, SOL_SOCKET SO_OOBINLINE, write;
+    /// Messages on a Unix socket bring their sender's credentials (`SO_PASSCRED`): see
+    /// [`Received::credentials`].
+    ///
+    /// [`Received::credentials`]: super::Received::credentials
+    PassCredentials: bool, SOL_SOCKET SO_PASSCRED, write;
+    /// The type of the socket, by its number (`SO_TYPE`).
+    SocketType: u32, SOL_SOCKET SO_TYPE, read;
+    /// The address family of the socket, by its number (`SO_DOMAIN`).
+    SocketDomain: u32, SOL_SOCKET SO_DOMAIN, read;
+    /// The protocol of the socket, by its number (`SO_PROTOCOL`).
+    SocketProtocol: u32, SOL_SOCKET SO_PROTOCOL, read;
     /// As [`MulticastLoop`], for IPv6 (`IPV6_MULTICAST_LOOP`).
     MulticastLoopV6: bool, IPPROTO_IPV6 IPV6_MULTICAST_LOOP, write;
     /// The error that waits to be reported; reading takes it away (`SO_ERROR`; `getsockopt_error`).

@@ -17,11 +17,12 @@ use crate::sys::socket;
 
 /// A TCP connection.
 ///
-/// Reading, writing, waiting and closing are those of [`Fd`], which it dereferences to. A clone is a second handle on the same
-/// connection, so that one task can read while another writes; it ends with the last handle, or by [`Fd::close`].
+/// Reading, writing, waiting and closing are those of [`Fd`], which it dereferences to. A clone is a second
+/// handle on the same connection, so that one task can read while another writes; it ends with the last
+/// handle, or by [`Fd::close`].
 ///
-/// What the peer does, and what a read says: a graceful end gives 0, once what was sent before has been read; a reset gives
-/// `ConnectionReset`, once.
+/// What the peer does, and what a read says: a graceful end gives 0, once what was sent before has been read;
+/// a reset gives `ConnectionReset`, once.
 ///
 /// ```
 /// use lwt_unix::net::{Shutdown, TcpListener, TcpStream};
@@ -58,12 +59,12 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to `address` (`socket` and `connect`).
     ///
-    /// A cancel, or dropping the future, gives the attempt up and closes the socket. The time limit is the system's (minutes);
-    /// wrap it in a [`with_timeout`](crate::with_timeout) for a shorter one.
+    /// A cancel, or dropping the future, gives the attempt up and closes the socket. The time limit is the
+    /// system's (minutes); wrap it in a [`with_timeout`](crate::with_timeout) for a shorter one.
     ///
     /// # Errors
-    /// `ConnectionRefused`, `TimedOut`, `HostUnreachable` and the like, with the address as the subject; `EMFILE` and the like
-    /// of `socket`; `Canceled`.
+    /// `ConnectionRefused`, `TimedOut`, `HostUnreachable` and the like, with the address as the subject;
+    /// `EMFILE` and the like of `socket`; `Canceled`.
     pub async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
         TcpStream::connect_with(address, |_| Ok(())).await
     }
@@ -77,7 +78,8 @@ impl TcpStream {
         TcpStream::connect_with(address, bind).await
     }
 
-    /// [`connect`](TcpStream::connect) on a socket that `prepare` has set up: options that matter while the connection is made.
+    /// [`connect`](TcpStream::connect) on a socket that `prepare` has set up: options that matter while the
+    /// connection is made.
     ///
     /// ```
     /// use std::time::Duration;
@@ -101,7 +103,7 @@ impl TcpStream {
         prepare: impl FnOnce(&Fd) -> Result<(), Error>,
     ) -> Result<TcpStream, Error> {
         let domain = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let fd = socket::socket(domain, libc::SOCK_STREAM).during("socket")?;
+        let fd = socket::socket(domain, libc::SOCK_STREAM, 0).during("socket")?;
         let fd = Fd::from_parts(fd, Kind::Tcp);
         prepare(&fd)?;
         Ok(TcpStream { fd: connect::connect(fd, &address, address).await? })
@@ -112,7 +114,8 @@ impl TcpStream {
         &self.fd
     }
 
-    /// Ends one direction or both (`shutdown`). After `Write` the peer reads the end of the file, and can still send.
+    /// Ends one direction or both (`shutdown`). After `Write` the peer reads the end of the file, and can
+    /// still send.
     ///
     /// # Errors
     /// `NotConnected` when the peer has reset the connection.
@@ -141,7 +144,8 @@ impl TcpStream {
     /// # Errors
     /// As [`Fd::read`].
     pub async fn peek(&self, buf: &mut [u8]) -> Result<usize, Error> {
-        let op = |fd: BorrowedFd<'_>| socket::recv(fd, &Room::from(&mut *buf), libc::MSG_PEEK);
+        let op =
+            |fd: BorrowedFd<'_>| socket::recv(fd, &Room::from(&mut *buf), libc::MSG_PEEK | self.fd.flags());
         self.fd.drive(Direction::Read, op).await.map_err(|failure| failure.into_error("recv"))
     }
 
@@ -186,7 +190,8 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens at `address`, with [`opt::ReuseAddress`] and the other defaults of [`ListenOptions`]; port 0 takes a free one.
+    /// Listens at `address`, with [`opt::ReuseAddress`] and the other defaults of [`ListenOptions`]; port 0
+    /// takes a free one.
     ///
     /// # Errors
     /// Those of `socket`, `bind` (such as `AddrInUse`) and `listen`, with the address as the subject.
@@ -216,15 +221,15 @@ impl TcpListener {
     /// Connections that died in the queue are passed over. A cancel loses none.
     ///
     /// # Errors
-    /// `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM` when there is nothing left to accept with: the connection stays in the queue,
-    /// and another call would fail at once, so a loop wants [`incoming`](TcpListener::incoming). `EBADF` when closed, the
-    /// error of an abort, `Canceled`.
+    /// `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM` when there is nothing left to accept with: the connection
+    /// stays in the queue, and another call would fail at once, so a loop wants
+    /// [`incoming`](TcpListener::incoming). `EBADF` when closed, the error of an abort, `Canceled`.
     pub async fn accept(&self) -> Result<(TcpStream, SocketAddr), Error> {
         accept::one(self).await
     }
 
-    /// Waits for a connection, then takes all that are there, `most` at most, and the error that ended it, if one did
-    /// (`accept_n`).
+    /// Waits for a connection, then takes all that are there, `most` at most, and the error that ended it, if
+    /// one did (`accept_n`).
     pub async fn accept_n(&self, most: usize) -> (Vec<(TcpStream, SocketAddr)>, Option<Error>) {
         accept::many(self, most).await
     }
@@ -234,7 +239,8 @@ impl TcpListener {
         Incoming::new(self)
     }
 
-    /// Stops listening, for all handles: whoever waits is rejected, whoever was not accepted yet is reset ([`Fd::close`]).
+    /// Stops listening, for all handles: whoever waits is rejected, whoever was not accepted yet is reset
+    /// ([`Fd::close`]).
     ///
     /// # Errors
     /// `EBADF` when it is closed already.

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use lwt_core::Error;
 
+use super::Interface;
+use super::multicast::membership;
 use crate::engine::registration::Direction;
 use crate::fd::{During, Fd, Kind};
 use crate::sys::Room;
@@ -13,8 +15,8 @@ use crate::sys::socket;
 
 /// A UDP socket.
 ///
-/// A datagram that is larger than the buffer is cut, and the rest of it lost. On a connected socket, an earlier datagram that
-/// nobody took may be reported as `ConnectionRefused`, once.
+/// A datagram that is larger than the buffer is cut, and the rest of it lost. On a connected socket, an
+/// earlier datagram that nobody took may be reported as `ConnectionRefused`, once.
 ///
 /// ```
 /// use lwt_unix::net::UdpSocket;
@@ -43,13 +45,14 @@ impl UdpSocket {
     /// Those of `socket` and `bind`, with the address as the subject.
     pub fn bind(address: SocketAddr) -> Result<UdpSocket, Error> {
         let domain = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let fd = socket::socket(domain, libc::SOCK_DGRAM).during("socket")?;
+        let fd = socket::socket(domain, libc::SOCK_DGRAM, 0).during("socket")?;
         let raw = address.encode().during_on("bind", address)?;
         socket::bind(fd.as_fd(), &raw).during_on("bind", address)?;
         Ok(UdpSocket { fd: Fd::from_parts(fd, Kind::Socket) })
     }
 
-    /// Sets the peer of [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv); nothing is sent, so it is done at once.
+    /// Sets the peer of [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv); nothing is sent, so it is
+    /// done at once.
     ///
     /// # Errors
     /// `NetworkUnreachable` and the like.
@@ -81,10 +84,12 @@ impl UdpSocket {
     /// Sends a datagram to `to`, all of it or nothing (`sendto`). A cancel comes before it is sent.
     ///
     /// # Errors
-    /// `EMSGSIZE` when it is too large, `NetworkUnreachable` and the like, with the address as the subject; `Canceled`.
+    /// `EMSGSIZE` when it is too large, `NetworkUnreachable` and the like, with the address as the subject;
+    /// `Canceled`.
     pub async fn send_to(&self, datagram: &[u8], to: SocketAddr) -> Result<usize, Error> {
         let raw = to.encode().during_on("sendto", to)?;
-        let sent = self.fd.drive(Direction::Write, |fd| socket::send_to(fd, datagram, &raw)).await;
+        let sent =
+            self.fd.drive(Direction::Write, |fd| socket::send_to(fd, datagram, &raw, self.fd.flags())).await;
         sent.map_err(|failure| failure.into_error_on("sendto", to))
     }
 
@@ -106,7 +111,7 @@ impl UdpSocket {
 
     async fn receive(&self, buf: &mut [u8], flags: libc::c_int) -> Result<(usize, SocketAddr), Error> {
         let op = |fd: BorrowedFd<'_>| {
-            let (n, source) = socket::recv_from(fd, &Room::from(&mut *buf), flags)?;
+            let (n, source) = socket::recv_from(fd, &Room::from(&mut *buf), flags | self.fd.flags())?;
             Ok((n, SocketAddr::decode(&source)?))
         };
         self.fd.drive(Direction::Read, op).await.map_err(|failure| failure.into_error("recvfrom"))
@@ -115,10 +120,10 @@ impl UdpSocket {
     /// Sends a datagram to the peer, all of it or nothing (`send`). A cancel comes before it is sent.
     ///
     /// # Errors
-    /// `ENOTCONN` or `EDESTADDRREQ` without a peer, `ConnectionRefused` when an earlier datagram met nobody, and as
-    /// [`send_to`](UdpSocket::send_to).
+    /// `ENOTCONN` or `EDESTADDRREQ` without a peer, `ConnectionRefused` when an earlier datagram met nobody,
+    /// and as [`send_to`](UdpSocket::send_to).
     pub async fn send(&self, datagram: &[u8]) -> Result<usize, Error> {
-        let sent = self.fd.drive(Direction::Write, |fd| socket::send(fd, datagram)).await;
+        let sent = self.fd.drive(Direction::Write, |fd| socket::send(fd, datagram, self.fd.flags())).await;
         sent.map_err(|failure| failure.into_error("send"))
     }
 
@@ -127,18 +132,18 @@ impl UdpSocket {
     /// # Errors
     /// `ConnectionRefused` when an earlier datagram met nobody, and as [`recv_from`](UdpSocket::recv_from).
     pub async fn recv(&self, buf: &mut [u8]) -> Result<usize, Error> {
-        let op = |fd: BorrowedFd<'_>| socket::recv(fd, &Room::from(&mut *buf), 0);
+        let op = |fd: BorrowedFd<'_>| socket::recv(fd, &Room::from(&mut *buf), self.fd.flags());
         self.fd.drive(Direction::Read, op).await.map_err(|failure| failure.into_error("recv"))
     }
 
-    /// Joins a multicast group at the interface with that address, or at one that the system chooses for `0.0.0.0`
-    /// (`mcast_add_membership`).
+    /// Joins a multicast group at the interface with that address, or at one that the system chooses for
+    /// `0.0.0.0` (`mcast_add_membership`).
     ///
     /// # Errors
-    /// `EINVAL` when it is no multicast address, `ENODEV` when there is no such interface, `AddrInUse` when it is joined
-    /// already.
+    /// `EINVAL` when it is no multicast address, `ENODEV` when there is no such interface, `AddrInUse` when
+    /// it is joined already.
     pub fn join_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> Result<(), Error> {
-        self.membership_v4(libc::IP_ADD_MEMBERSHIP, group, interface)
+        membership(&self.fd, true, group.into(), Interface::Address(interface))
     }
 
     /// Leaves a multicast group (`mcast_drop_membership`).
@@ -146,15 +151,16 @@ impl UdpSocket {
     /// # Errors
     /// `AddrNotAvailable` when it was not joined.
     pub fn leave_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> Result<(), Error> {
-        self.membership_v4(libc::IP_DROP_MEMBERSHIP, group, interface)
+        membership(&self.fd, false, group.into(), Interface::Address(interface))
     }
 
-    /// Joins an IPv6 multicast group at the interface with that index, or at one that the system chooses for 0.
+    /// Joins an IPv6 multicast group at the interface with that index, or at one that the system chooses for
+    /// 0.
     ///
     /// # Errors
     /// As [`join_v4`](UdpSocket::join_v4).
     pub fn join_v6(&self, group: Ipv6Addr, interface: u32) -> Result<(), Error> {
-        self.membership_v6(libc::IPV6_ADD_MEMBERSHIP, group, interface)
+        membership(&self.fd, true, group.into(), Interface::Index(interface))
     }
 
     /// Leaves an IPv6 multicast group.
@@ -162,22 +168,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`leave_v4`](UdpSocket::leave_v4).
     pub fn leave_v6(&self, group: Ipv6Addr, interface: u32) -> Result<(), Error> {
-        self.membership_v6(libc::IPV6_DROP_MEMBERSHIP, group, interface)
-    }
-
-    fn membership_v4(&self, name: libc::c_int, group: Ipv4Addr, interface: Ipv4Addr) -> Result<(), Error> {
-        let address = |ip: Ipv4Addr| libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
-        let request =
-            libc::ip_mreqn { imr_multiaddr: address(group), imr_address: address(interface), imr_ifindex: 0 };
-        self.fd.with_on("setsockopt", group, |fd| socket::set_option(fd, libc::IPPROTO_IP, name, request))
-    }
-
-    fn membership_v6(&self, name: libc::c_int, group: Ipv6Addr, interface: u32) -> Result<(), Error> {
-        let request = libc::ipv6_mreq {
-            ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() },
-            ipv6mr_interface: interface,
-        };
-        self.fd.with_on("setsockopt", group, |fd| socket::set_option(fd, libc::IPPROTO_IPV6, name, request))
+        membership(&self.fd, false, group.into(), Interface::Index(interface))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Unix stream sockets: [`UnixStream`] and [`UnixListener`].
 //!
 //! An address is a path or, on Linux, an abstract name (no file, gone with its last socket), written by
-//! [`std::os::unix::net::SocketAddr`]. A path that was bound stays in the file system after the listener is closed, and a later
-//! `bind` to it says `AddrInUse`: whoever binds it removes it, before (if he knows that nobody listens there) or after.
+//! [`std::os::unix::net::SocketAddr`]. A path that was bound stays in the file system after the listener is
+//! closed, and a later `bind` to it says `AddrInUse`: whoever binds it removes it, before (if he knows that
+//! nobody listens there) or after.
 
 use std::fmt;
 use std::io;
@@ -23,8 +24,8 @@ use crate::sys::socket;
 
 /// A connected Unix stream socket.
 ///
-/// Reading, writing, waiting and closing are those of [`Fd`], which it dereferences to; a clone is a second handle on the same
-/// connection.
+/// Reading, writing, waiting and closing are those of [`Fd`], which it dereferences to; a clone is a second
+/// handle on the same connection.
 ///
 /// ```
 /// use lwt_unix::net::UnixStream;
@@ -49,11 +50,12 @@ pub struct UnixStream {
 impl UnixStream {
     /// Connects to the socket at `path` (`connect`).
     ///
-    /// When the listener's queue is full it tries again after a pause, until there is room. A cancel closes the socket.
+    /// When the listener's queue is full it tries again after a pause, until there is room. A cancel closes
+    /// the socket.
     ///
     /// # Errors
-    /// `NotFound`, `PermissionDenied`, `ConnectionRefused` (nobody listens there any more), with the path as the subject;
-    /// `InvalidInput` for a path that is too long; `Canceled`.
+    /// `NotFound`, `PermissionDenied`, `ConnectionRefused` (nobody listens there any more), with the path as
+    /// the subject; `InvalidInput` for a path that is too long; `Canceled`.
     pub async fn connect(path: impl AsRef<Path>) -> Result<UnixStream, Error> {
         UnixStream::connect_addr(&named(path.as_ref(), "connect")?).await
     }
@@ -63,7 +65,7 @@ impl UnixStream {
     /// # Errors
     /// As [`connect`](UnixStream::connect).
     pub async fn connect_addr(address: &UnixAddr) -> Result<UnixStream, Error> {
-        let fd = socket::socket(libc::AF_UNIX, libc::SOCK_STREAM).during("socket")?;
+        let fd = socket::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0).during("socket")?;
         let fd = Fd::from_parts(fd, Kind::UnixStream);
         Ok(UnixStream { fd: connect::connect_unix(fd, address, Shown(address)).await? })
     }
@@ -73,7 +75,7 @@ impl UnixStream {
     /// # Errors
     /// `EMFILE` and the like.
     pub fn pair() -> Result<(UnixStream, UnixStream), Error> {
-        let (left, right) = socket::pair(libc::AF_UNIX, libc::SOCK_STREAM).during("socketpair")?;
+        let (left, right) = socket::pair(libc::AF_UNIX, libc::SOCK_STREAM, 0).during("socketpair")?;
         let stream = |fd| UnixStream { fd: Fd::from_parts(fd, Kind::UnixStream) };
         Ok((stream(left), stream(right)))
     }
@@ -83,7 +85,8 @@ impl UnixStream {
         &self.fd
     }
 
-    /// Ends one direction or both (`shutdown`). After `Write` the peer reads the end of the file, and can still send.
+    /// Ends one direction or both (`shutdown`). After `Write` the peer reads the end of the file, and can
+    /// still send.
     ///
     /// # Errors
     /// `EBADF` when closed.
@@ -157,11 +160,12 @@ pub struct UnixListener {
 }
 
 impl UnixListener {
-    /// Listens at `path`, which is made, and stays when the listener is closed (see the [module](crate::net)).
+    /// Listens at `path`, which is made, and stays when the listener is closed (see the
+    /// [module](crate::net)).
     ///
     /// # Errors
-    /// `AddrInUse` when the path exists, `NotFound`, `PermissionDenied`, with the path as the subject; `InvalidInput` for a
-    /// path that is too long.
+    /// `AddrInUse` when the path exists, `NotFound`, `PermissionDenied`, with the path as the subject;
+    /// `InvalidInput` for a path that is too long.
     pub fn bind(path: impl AsRef<Path>) -> Result<UnixListener, Error> {
         UnixListener::bind_addr(&named(path.as_ref(), "bind")?)
     }
@@ -191,7 +195,8 @@ impl UnixListener {
         self.fd.with("getsockname", |fd| UnixAddr::decode(&socket::local_address(fd)?))
     }
 
-    /// The next connection and its address, most often unnamed; see [`TcpListener::accept`](super::TcpListener::accept).
+    /// The next connection and its address, most often unnamed; see
+    /// [`TcpListener::accept`](super::TcpListener::accept).
     ///
     /// # Errors
     /// As [`TcpListener::accept`](super::TcpListener::accept).
@@ -199,8 +204,8 @@ impl UnixListener {
         accept::one(self).await
     }
 
-    /// Waits for a connection, then takes all that are there, `most` at most, and the error that ended it, if one did
-    /// (`accept_n`).
+    /// Waits for a connection, then takes all that are there, `most` at most, and the error that ended it, if
+    /// one did (`accept_n`).
     pub async fn accept_n(&self, most: usize) -> (Vec<(UnixStream, UnixAddr)>, Option<Error>) {
         accept::many(self, most).await
     }

@@ -1,10 +1,11 @@
 //! Socket addresses between the standard library's types and the kernel's.
 //!
 //! Rules:
-//! 1. A [`RawAddr`] is always a zeroed `sockaddr_storage` of which the first `len` bytes count; the family field is read only
-//!    when `len` covers it, so that an address of length zero (an unnamed peer) is harmless.
-//! 2. Decoding copies field by field and never trusts a length that the kernel reports to be inside the storage: it is
-//!    clamped first.
+//! 1. A [`RawAddr`] is always a zeroed `sockaddr_storage` of which the first `len` bytes count; the family
+//!    field is read only when `len` covers it, so that an address of length zero (an unnamed peer) is
+//!    harmless.
+//! 2. Decoding copies field by field and never trusts a length that the kernel reports to be inside the
+//!    storage: it is clamped first.
 
 use std::io;
 use std::mem::{self, offset_of, size_of};
@@ -40,6 +41,19 @@ impl RawAddr {
         RawAddr { storage: unsafe { mem::zeroed() }, len: size_of::<sockaddr_storage>() as socklen_t }
     }
 
+    /// Copies an address of the C library's.
+    ///
+    /// # Safety
+    /// `at` is null or goes to `len` live bytes.
+    pub(crate) unsafe fn copy(at: *const sockaddr, len: socklen_t) -> RawAddr {
+        let mut raw = RawAddr::empty();
+        let len = if at.is_null() { 0 } else { (len as usize).min(size_of::<sockaddr_storage>()) };
+        // SAFETY: the caller's word for the one side; the other is ours, and `len` is inside of it.
+        unsafe { std::ptr::copy_nonoverlapping(at.cast::<u8>(), (&raw mut raw.storage).cast::<u8>(), len) };
+        raw.len = len as socklen_t;
+        raw
+    }
+
     /// The address as the calls that take one want it.
     pub(crate) fn as_ptr(&self) -> *const sockaddr {
         (&raw const self.storage).cast()
@@ -48,6 +62,11 @@ impl RawAddr {
     /// How many bytes of it count.
     pub(crate) fn len(&self) -> socklen_t {
         self.len
+    }
+
+    /// Notes how many bytes a call has written.
+    pub(crate) fn set_len(&mut self, len: socklen_t) {
+        self.len = len;
     }
 
     /// Where a call puts an address, and where it puts its length.
@@ -66,8 +85,9 @@ impl RawAddr {
 
     /// Views the storage as one of the family's structures.
     fn view<T: Plain>(&self) -> &T {
-        // SAFETY: `T` is a plain C structure of the sockaddr family (see `Plain`): not larger than the storage, aligned no
-        // more strictly, valid for every bit pattern, and the storage is fully initialised (rule 1).
+        // SAFETY: `T` is a plain C structure of the sockaddr family (see `Plain`): not larger than the
+        // storage, aligned no more strictly, valid for every bit pattern, and the storage is fully
+        // initialised (rule 1).
         unsafe { &*(&raw const self.storage).cast::<T>() }
     }
 
@@ -80,7 +100,8 @@ impl RawAddr {
     }
 }
 
-/// The structures that may overlay a `sockaddr_storage`; the assertions below are what makes the overlay sound.
+/// The structures that may overlay a `sockaddr_storage`; the assertions below are what makes the overlay
+/// sound.
 trait Plain: Copy {}
 impl Plain for sockaddr_in {}
 impl Plain for sockaddr_in6 {}
@@ -146,7 +167,8 @@ impl Address for UnixAddr {
         // SAFETY: all zeroes is a valid value of the plain C structure.
         let mut un: sockaddr_un = unsafe { mem::zeroed() };
         un.sun_family = libc::AF_UNIX as sa_family_t;
-        // A path ends with a zero byte, which `zeroed` has put there; an abstract name starts with one and has its length.
+        // A path ends with a zero byte, which `zeroed` has put there; an abstract name starts with one and
+        // has its length.
         let (start, name, len) = if let Some(path) = self.as_pathname() {
             let name = path.as_os_str().as_bytes();
             (0, name, NAME + name.len() + 1)

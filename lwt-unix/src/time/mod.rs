@@ -1,15 +1,25 @@
-//! Time: [`sleep`], [`timeout`], [`with_timeout`], [`within`], [`auto_pause`] (`Lwt_unix`'s time functions).
+//! Time: sleeping, time-outs, deadlines, intervals (`Lwt_unix`'s time functions, `Lwt_timeout`,
+//! `Lwt_throttle`).
 //!
-//! All times are of the engine's clock, which is monotonic: setting the system's clock moves nothing. A timer never
-//! fires early, and it is not late by rounding: the loop wakes up at the nanosecond that was asked for, and what the
-//! system adds to that. Any duration is legal; one that the clock cannot reach is never over.
+//! | Lwt | here |
+//! |---|---|
+//! | `Lwt_unix.sleep`, `timeout`, `with_timeout` | [`sleep`], [`timeout`], [`with_timeout`], [`within`] |
+//! | `Lwt_unix.auto_pause`, `Timeout` | [`auto_pause`], [`Timeout`] |
+//! | `Lwt_unix.yield`, `auto_yield` | [`pause`], [`auto_pause`] |
+//! | `Lwt_timeout` | [`LongTimeout`], [`set_timeout_handler`] |
+//! | `Lwt_throttle` | [`lwt_core::throttle`] with the [`LoopClock`] |
+//! | – | [`now`], [`sleep_until`], [`timeout_at`], [`with_deadline`]; [`interval`] |
 //!
-//! A timer lives exactly as long as somebody waits for it: when its promise is cancelled, or dropped by its last
-//! holder, its entry is freed at once. Setting and freeing one are O(1), also beside a million others.
+//! All times are of the engine's clock, which is monotonic: setting the system's clock moves nothing. A timer
+//! never fires early, and it is not late by rounding: the loop wakes up at the nanosecond that was asked for,
+//! and what the system adds to that. Any duration is legal; one that the clock cannot reach is never over.
+//!
+//! A timer lives exactly as long as somebody waits for it: when its promise is cancelled, or dropped by its
+//! last holder, its entry is freed at once. Setting and freeing one are O(1), also beside a million others.
 //!
 //! 1. `wheel`: the structure, exact and with no idea of promises or clocks.
 //! 2. `timers`: the wheel of one thread's loop, with the promises.
-//! 3. The functions for users stand here.
+//! 3. The functions for users stand here, in `deadline`, `interval` and `long`.
 
 use std::cell::Cell;
 use std::fmt;
@@ -24,10 +34,16 @@ use crate::main_loop::run::promise_of;
 use crate::main_loop::runtime::Runtime;
 
 mod clock;
+mod deadline;
+mod interval;
+mod long;
 pub(crate) mod timers;
 pub(crate) mod wheel;
 
 pub use self::clock::LoopClock;
+pub use self::deadline::{now, sleep_until, timeout_at, with_deadline};
+pub use self::interval::{Interval, MissedTicks, interval, interval_at};
+pub use self::long::{LongTimeout, set_timeout_handler};
 
 /// The error of what took too long (`Lwt_unix.Timeout`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,8 +59,8 @@ impl std::error::Error for Timeout {}
 
 /// Resolved once `duration` is over, never before (`Lwt_unix.sleep`).
 ///
-/// The time counts from now, also if the loop is busy or not yet running. It may be cancelled. A sleep of no time is
-/// resolved in the loop's next turn; to let others go on, [`pause`] is cheaper.
+/// The time counts from now, also if the loop is busy or not yet running. It may be cancelled. A sleep of no
+/// time is resolved in the loop's next turn; to let others go on, [`pause`] is cheaper.
 ///
 /// # Errors
 /// Rejected with the operating system's error if this thread has no main loop and none can be made.
@@ -63,7 +79,8 @@ pub fn sleep(duration: Duration) -> Promise<()> {
     }
 }
 
-/// Rejected with [`Timeout`] once `duration` is over; never fulfilled (`Lwt_unix.timeout`). It may be cancelled.
+/// Rejected with [`Timeout`] once `duration` is over; never fulfilled (`Lwt_unix.timeout`). It may be
+/// cancelled.
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,7 +95,8 @@ pub fn sleep(duration: Duration) -> Promise<()> {
 pub fn timeout<T: 'static>(duration: Duration) -> Promise<T> {
     let (promise, resolver) = task();
     let timer = sleep(duration);
-    // A `bind` would keep the timer for its callback when nobody waits any more, and then tell of an unseen rejection.
+    // A `bind` would keep the timer for its callback when nobody waits any more, and then tell of an unseen
+    // rejection.
     let stop = timer.canceller();
     resolver.on_unwanted(move || stop.cancel());
     timer.on_any(move |over| match over {
@@ -88,12 +106,13 @@ pub fn timeout<T: 'static>(duration: Duration) -> Promise<T> {
     promise
 }
 
-/// Calls `f` and gives its outcome, or [`Timeout`] if that takes longer than `duration` (`Lwt_unix.with_timeout`).
+/// Calls `f` and gives its outcome, or [`Timeout`] if that takes longer than `duration`
+/// (`Lwt_unix.with_timeout`).
 ///
-/// `f` gives a promise, or a future that is then spawned. Whichever of the two is late is cancelled: on a time-out
-/// the error
-/// [`Canceled`](lwt_core::Canceled) appears at the await point inside, so the work may clean up (and a promise that
-/// takes no cancel goes on unseen). If `f`'s promise is resolved at once no timer is made.
+/// `f` gives a promise, or a future that is then spawned. Whichever of the two is late is cancelled: on a
+/// time-out the error [`Canceled`](lwt_core::Canceled) appears at the await point inside, so the work may
+/// clean up (and a promise that takes no cancel goes on unseen). If `f`'s promise is resolved at once no
+/// timer is made.
 ///
 /// A future that borrows cannot be spawned; [`within`] is the form for those.
 ///
@@ -115,12 +134,23 @@ where
     T: 'static,
     E: Into<Error> + 'static,
 {
-    let work = promise_of(f());
-    if work.is_pending() { pick([work, timeout(duration)]) } else { work }
+    with_limit(|| duration, f)
 }
 
-/// Awaits `future` for at most `duration`: the form of [`with_timeout`] for futures that borrow, to be awaited in
-/// place.
+/// [`with_timeout`], with the time given when it is needed.
+#[track_caller]
+fn with_limit<T, E, F>(limit: impl FnOnce() -> Duration, f: impl FnOnce() -> F) -> Promise<T>
+where
+    F: Future<Output = Result<T, E>> + 'static,
+    T: 'static,
+    E: Into<Error> + 'static,
+{
+    let work = promise_of(f());
+    if work.is_pending() { pick([work, timeout(limit())]) } else { work }
+}
+
+/// Awaits `future` for at most `duration`: the form of [`with_timeout`] for futures that borrow, to be
+/// awaited in place.
 ///
 /// On a time-out the future is dropped where it stands; nothing inside it sees an error.
 ///
@@ -158,8 +188,8 @@ where
     .await
 }
 
-/// A function to call now and then in a long computation: it [pauses](pause) if more than `duration` has passed since
-/// it last did so, and is ready at once if not (`Lwt_unix.auto_pause`).
+/// A function to call now and then in a long computation: it [pauses](pause) if more than `duration` has
+/// passed since it last did so, and is ready at once if not (`Lwt_unix.auto_pause`).
 ///
 /// ```
 /// use std::time::Duration;

@@ -14,7 +14,7 @@ use crate::main_loop::runtime::Runtime;
 /// The sleeping promises of one thread's loop.
 pub(crate) struct Timers {
     /// The moment from which the wheel counts.
-    begin: Instant,
+    begin: Cell<Instant>,
     wheel: RefCell<Wheel<Resolver<()>>>,
     /// The memory for the next batch of those that are due.
     batch: Cell<Vec<Resolver<()>>>,
@@ -23,7 +23,7 @@ pub(crate) struct Timers {
 impl Timers {
     /// No timers, on a clock that says `begin`.
     pub(crate) fn new(begin: Instant) -> Timers {
-        Timers { begin, wheel: RefCell::new(Wheel::new()), batch: Cell::default() }
+        Timers { begin: Cell::new(begin), wheel: RefCell::new(Wheel::new()), batch: Cell::default() }
     }
 
     /// A promise for `duration` after `now`.
@@ -41,7 +41,7 @@ impl Timers {
     pub(crate) fn next(&self) -> Option<Instant> {
         let time = self.wheel.borrow().next()?;
         // A moment that the clock cannot express is as good as none.
-        self.begin.checked_add(Duration::from_nanos(time))
+        self.begin.get().checked_add(Duration::from_nanos(time))
     }
 
     /// Resolves what is due, earliest first.
@@ -66,6 +66,14 @@ impl Timers {
         }
     }
 
+    /// From now on the moments are those of another clock: what was `old` is `new`. Every timer keeps what is left of its
+    /// time.
+    pub(crate) fn move_clock(&self, old: Instant, new: Instant) {
+        let gone = old.saturating_duration_since(self.begin.get());
+        // A clock that began less than that ago: its timers wait a little longer, none fires early.
+        self.begin.set(new.checked_sub(gone).unwrap_or(new));
+    }
+
     /// How many timers there are.
     pub(crate) fn len(&self) -> usize {
         self.wheel.borrow().len()
@@ -78,7 +86,7 @@ impl Timers {
 
     /// The moment `duration` after `now`, in the wheel's count.
     fn count(&self, now: Instant, duration: Duration) -> u64 {
-        let nanos = now.saturating_duration_since(self.begin).saturating_add(duration).as_nanos();
+        let nanos = now.saturating_duration_since(self.begin.get()).saturating_add(duration).as_nanos();
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 }

@@ -88,7 +88,8 @@ fn choose_by<T: Clone + 'static, U: Clone + 'static>(
         let outcome = collect(&cells, winner);
         cells.iter().for_each(|cell| root(cell).lost.set(true));
         if cancels {
-            cells.iter().for_each(|cell| _ = cancel_all(&[Rc::new(cell.clone()) as Node]));
+            let losers: Vec<_> = cells.iter().map(|cell| Rc::new(cell.clone()) as Node).collect();
+            cancel_all(&losers);
         }
         outcome
     };

@@ -1,0 +1,45 @@
+//! [`handle_unix_error`]: programs that end when the system refuses something.
+
+use std::future::Future;
+use std::io::{self, Write};
+
+use lwt_core::{Error, Promise};
+
+use crate::main_loop::run::promise_of;
+
+/// Calls `f`; if it fails because the operating system refused something, prints what and why to standard
+/// error, and ends the process with exit code 2 (`Lwt_unix.handle_unix_error`). Any other failure is given
+/// on.
+///
+/// The process ends at once, without exit hooks. For small programs: a server wants [`main!`](crate::main),
+/// which prints any error, runs the hooks, and ends with exit code 1.
+///
+/// ```
+/// let length = lwt_unix::handle_unix_error(|| lwt_unix::detach(|| "text".len()));
+/// assert_eq!(lwt_unix::run(length).unwrap(), 4);
+/// ```
+///
+/// # Errors
+/// Those of `f` that are not the operating system's.
+#[track_caller]
+pub fn handle_unix_error<T, E, F>(f: impl FnOnce() -> F) -> Promise<T>
+where
+    F: Future<Output = Result<T, E>> + 'static,
+    T: 'static,
+    E: Into<Error> + 'static,
+{
+    promise_of(f()).catch(|error| {
+        if error.downcast_ref::<io::Error>().is_some() {
+            end(&error);
+        }
+        Promise::fail(error)
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is what the function is for")]
+fn end(error: &Error) -> ! {
+    let program = std::env::args().next().unwrap_or_default();
+    // If standard error is closed there is nobody to tell; the exit code tells all the same.
+    let _ = writeln!(io::stderr(), "{program}: {error}");
+    std::process::exit(2)
+}

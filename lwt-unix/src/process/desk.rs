@@ -1,0 +1,326 @@
+//! [`Children`]: what one loop waits for of its process's children.
+//!
+//! 1. There is a *row* for each number that is waited for, with all who wait for it on this loop; and a list
+//!    of those who wait for any child, or any of a group. Whoever has gone is taken out at once, and a row
+//!    without waiters goes too.
+//! 2. A row learns of the end by a descriptor of the process. Where none can be had, and for what such a
+//!    descriptor does not tell (stops, any child), the loop listens to `SIGCHLD`, as long as there is
+//!    somebody who needs it.
+//! 3. The system is asked after the ear is there, so that an end in between is not missed; and only while
+//!    somebody wants to know, so that a child whose wait was cancelled can be waited for again.
+//! 4. Nothing is borrowed while a promise is resolved.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lwt_core::{Error, Promise, task};
+
+use super::children::{self, Child};
+use super::{Pid, WaitFlags, Waited, Which};
+use crate::engine::registration::{Direction, Registration};
+use crate::fd::During;
+use crate::main_loop::runtime::Runtime;
+use crate::signal::{SIGCHLD, SignalHandler, on_signal};
+use crate::sys;
+
+/// Whether new rows do without descriptors.
+static SIGNALS_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// Has waits for children that begin from now on, in all of the process, go by `SIGCHLD` also where the
+/// system has descriptors of processes. For tests, and for systems on which those do not work.
+///
+/// ```
+/// lwt_unix::process::wait_by_signal(false);
+/// ```
+pub fn wait_by_signal(yes: bool) {
+    SIGNALS_ONLY.store(yes, Ordering::Relaxed);
+}
+
+/// What one loop waits for.
+#[derive(Default)]
+pub(crate) struct Children {
+    rows: RefCell<BTreeMap<Pid, Row>>,
+    /// Those who wait for more than one child, in the order in which they came.
+    any: RefCell<Vec<Waiter>>,
+    /// While somebody needs it.
+    ear: RefCell<Option<SignalHandler>>,
+    serial: Cell<u64>,
+}
+
+struct Row {
+    child: Arc<Child>,
+    waiters: Vec<Waiter>,
+    /// Left before the descriptor is closed.
+    descriptor: Option<(Registration, OwnedFd)>,
+}
+
+struct Waiter {
+    serial: u64,
+    which: Which,
+    flags: WaitFlags,
+    tell: Tell,
+}
+
+type Tell = Box<dyn FnOnce(Result<Option<Waited>, Error>)>;
+
+/// What somebody who waits is told.
+type Told = Result<Option<Waited>, Error>;
+
+/// Waits for a child; `convert` makes of it what is promised, if that can be made of it.
+#[track_caller]
+pub(super) fn begin<T: 'static>(
+    flags: WaitFlags,
+    which: Which,
+    convert: impl FnOnce(Option<Waited>) -> Option<T> + 'static,
+) -> Promise<T> {
+    let runtime = match Runtime::current() {
+        Ok(runtime) => runtime,
+        Err(error) => return Promise::fail(error),
+    };
+    let (promise, resolver) = task();
+    let children = &runtime.children;
+    let serial = children.serial.replace(children.serial.get() + 1);
+    resolver.on_unwanted(move || {
+        if let Some(runtime) = Runtime::existing() {
+            runtime.children.forget(which, serial);
+        }
+    });
+    let tell = move |told: Told| match told.map(convert) {
+        Ok(Some(value)) => resolver.wakeup(value),
+        Ok(None) => resolver.wakeup_err(io::Error::from(io::ErrorKind::WouldBlock)),
+        Err(error) => resolver.wakeup_err(error),
+    };
+    children.enter(Waiter { serial, which, flags, tell: Box::new(tell) });
+    promise
+}
+
+impl Children {
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.any.borrow().len() + self.rows.borrow().values().map(|row| row.waiters.len()).sum::<usize>()
+    }
+
+    fn enter(&self, waiter: Waiter) {
+        let (flags, which, serial) = (waiter.flags, waiter.which, waiter.serial);
+        match which {
+            Which::Child(pid) => {
+                self.rows.borrow_mut().entry(pid).or_insert_with(|| Row::new(pid)).waiters.push(waiter)
+            }
+            _ => self.any.borrow_mut().push(waiter),
+        }
+        self.ask(which);
+        if flags.contains(WaitFlags::NOHANG) {
+            self.tell(which, serial, Ok(None));
+        } else if let Err(error) = self.listen(which) {
+            self.tell(which, serial, Err(error));
+        } else {
+            self.ask(which);
+        }
+        self.settle();
+    }
+
+    /// Sees to it that the loop hears of what this waiter waits for, if it still does.
+    fn listen(&self, which: Which) -> Result<(), Error> {
+        if let Which::Child(pid) = which
+            && let Some(row) = self.rows.borrow_mut().get_mut(&pid)
+            && row.descriptor.is_none()
+            && !SIGNALS_ONLY.load(Ordering::Relaxed)
+        {
+            // Whatever the reason, there is the other way.
+            row.descriptor = open(pid).ok();
+            self.watch(pid, row);
+        }
+        if self.needs_ear() && self.ear.borrow().is_none() {
+            let ear = on_signal(SIGCHLD, |_| {
+                if let Some(runtime) = Runtime::existing() {
+                    runtime.children.heard();
+                }
+            })?;
+            *self.ear.borrow_mut() = Some(ear);
+        }
+        Ok(())
+    }
+
+    /// Has the end of a row's process asked for when its descriptor tells of it.
+    fn watch(&self, pid: Pid, row: &Row) {
+        let Some((registration, _)) = &row.descriptor else { return };
+        registration.clear(Direction::Read);
+        registration.wait(Direction::Read).on_any(move |ended| {
+            if let (Ok(()), Some(runtime)) = (ended, Runtime::existing()) {
+                let children = &runtime.children;
+                children.ask(Which::Child(pid));
+                // It may have been told of nothing.
+                if let Some(row) = children.rows.borrow().get(&pid) {
+                    children.watch(pid, row);
+                }
+                children.settle();
+            }
+        });
+    }
+
+    fn needs_ear(&self) -> bool {
+        !self.any.borrow().is_empty() || self.rows.borrow().values().any(Row::needs_ear)
+    }
+
+    /// Whoever is not needed any more is let go.
+    fn settle(&self) {
+        if !self.needs_ear()
+            && let Some(ear) = self.ear.take()
+        {
+            ear.disable();
+        }
+    }
+
+    /// `SIGCHLD` has come.
+    fn heard(&self) {
+        let rows: Vec<Pid> =
+            self.rows.borrow().iter().filter(|(_, row)| row.needs_ear()).map(|(pid, _)| *pid).collect();
+        for pid in rows {
+            self.ask(Which::Child(pid));
+        }
+        self.ask(Which::Any);
+        self.settle();
+    }
+
+    /// Asks the system, and tells those who wait what it says.
+    fn ask(&self, which: Which) {
+        match which {
+            Which::Child(pid) => self.ask_row(pid),
+            _ => self.ask_any(),
+        }
+    }
+
+    fn ask_row(&self, pid: Pid) {
+        let asked = {
+            let rows = self.rows.borrow();
+            let Some(row) = rows.get(&pid) else { return };
+            let flags = if row.wants_stops() { WaitFlags::UNTRACED } else { WaitFlags::NONE };
+            children::ask(&row.child, flags.raw())
+        };
+        let told = match asked.during_on("wait4", pid) {
+            Ok(None) => return,
+            Ok(Some(waited)) => Ok(Some(waited)),
+            Err(error) => Err(error),
+        };
+        let stopped = matches!(&told, Ok(Some(waited)) if !waited.status.has_ended());
+        let ready: Vec<Waiter> = {
+            let mut rows = self.rows.borrow_mut();
+            let Some(row) = rows.get_mut(&pid) else { return };
+            row.waiters
+                .extract_if(.., |waiter| !stopped || waiter.flags.contains(WaitFlags::UNTRACED))
+                .collect()
+        };
+        self.sweep(pid);
+        for waiter in ready {
+            (waiter.tell)(told.clone());
+        }
+    }
+
+    fn ask_any(&self) {
+        let mut asked = u64::MAX;
+        loop {
+            // The oldest that was not asked for yet. Those who come meanwhile ask for themselves.
+            let next = {
+                let any = self.any.borrow();
+                let waiter = any.iter().find(|waiter| asked == u64::MAX || waiter.serial > asked);
+                waiter.map(|waiter| (waiter.serial, waiter.which, waiter.flags))
+            };
+            let Some((serial, which, flags)) = next else { return };
+            asked = serial;
+            match children::ask_any(which.raw(), flags.raw()).during("wait4") {
+                Ok(None) => {}
+                Ok(Some(waited)) => self.tell(which, serial, Ok(Some(waited))),
+                Err(error) => self.tell(which, serial, Err(error)),
+            }
+        }
+    }
+
+    /// Takes a waiter out, and tells him.
+    fn tell(&self, which: Which, serial: u64, told: Told) {
+        if let Some(waiter) = self.take(which, serial) {
+            (waiter.tell)(told);
+        }
+    }
+
+    fn take(&self, which: Which, serial: u64) -> Option<Waiter> {
+        let same = |waiter: &mut Waiter| waiter.serial == serial;
+        match which {
+            Which::Child(pid) => {
+                let waiter = self.rows.borrow_mut().get_mut(&pid)?.waiters.extract_if(.., same).next();
+                self.sweep(pid);
+                waiter
+            }
+            _ => self.any.borrow_mut().extract_if(.., same).next(),
+        }
+    }
+
+    /// A waiter has gone.
+    fn forget(&self, which: Which, serial: u64) {
+        let waiter = self.take(which, serial);
+        drop(waiter);
+        self.settle();
+    }
+
+    /// Ends a row that nobody waits in.
+    fn sweep(&self, pid: Pid) {
+        let gone = {
+            let mut rows = self.rows.borrow_mut();
+            let empty = rows.get(&pid).is_some_and(|row| row.waiters.is_empty());
+            if empty { rows.remove(&pid) } else { None }
+        };
+        if let Some(row) = gone {
+            row.end();
+        }
+    }
+
+    /// The end of the loop: all who wait are abandoned.
+    pub(crate) fn end(&self) {
+        self.take_all();
+    }
+
+    /// In the child of a fork: the parent's children are not its own.
+    pub(crate) fn after_fork(&self) {
+        for waiter in self.take_all() {
+            (waiter.tell)(Err(io::Error::from_raw_os_error(libc::ECHILD)).during("wait4"));
+        }
+        self.settle();
+    }
+
+    fn take_all(&self) -> Vec<Waiter> {
+        let mut waiters = self.any.take();
+        for (_, mut row) in self.rows.take() {
+            waiters.append(&mut row.waiters);
+            row.end();
+        }
+        waiters
+    }
+}
+
+impl Row {
+    fn new(pid: Pid) -> Row {
+        Row { child: children::watch(pid), waiters: Vec::new(), descriptor: None }
+    }
+
+    fn wants_stops(&self) -> bool {
+        self.waiters.iter().any(|waiter| waiter.flags.contains(WaitFlags::UNTRACED))
+    }
+
+    fn needs_ear(&self) -> bool {
+        !self.waiters.is_empty() && (self.descriptor.is_none() || self.wants_stops())
+    }
+
+    fn end(self) {
+        drop(self.descriptor);
+        children::leave(self.child);
+    }
+}
+
+/// A descriptor of a process, registered with the engine.
+fn open(pid: Pid) -> io::Result<(Registration, OwnedFd)> {
+    let fd = sys::process::pidfd_open(pid)?;
+    Ok((Registration::new(fd.as_raw_fd())?, fd))
+}

@@ -1,0 +1,81 @@
+//! Guides: what is too long to stand beside a function.
+//!
+//! * [`coming_from_lwt`]: for those who know OCaml's Lwt: where each of its names has gone, what behaves
+//!   differently, and the forms of its syntax extension in Rust.
+
+pub mod coming_from_lwt {
+    #![doc = include_str!("coming_from_lwt.md")]
+
+    #[cfg(doc)]
+    use crate::*;
+
+    pub mod promises {
+        #![doc = include_str!("coming_from_lwt/promises.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod sync {
+        #![doc = include_str!("coming_from_lwt/sync.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod lists {
+        #![doc = include_str!("coming_from_lwt/lists.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod streams {
+        #![doc = include_str!("coming_from_lwt/streams.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod react {
+        #![doc = include_str!("coming_from_lwt/react.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod companions {
+        #![doc = include_str!("coming_from_lwt/companions.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod loops {
+        #![doc = include_str!("coming_from_lwt/loops.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod preemptive {
+        #![doc = include_str!("coming_from_lwt/preemptive.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod blocking_sections {
+        #![doc = include_str!("coming_from_lwt/blocking_sections.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod syntax {
+        #![doc = include_str!("coming_from_lwt/syntax.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+}

@@ -1,0 +1,5 @@
+//! There is nothing to wait for.
+
+fn main() {
+    let _ = lwt::join!();
+}

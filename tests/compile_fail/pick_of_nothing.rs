@@ -1,0 +1,5 @@
+//! Nothing would ever come.
+
+fn main() {
+    let _: lwt::Promise<()> = lwt::pick! {};
+}
