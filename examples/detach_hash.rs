@@ -3,14 +3,14 @@
 //!
 //! ```text
 //! cargo run --release --example detach_hash -- --jobs 4 /usr/share > sums
-//! cargo run --release --example detach_hash -- --inline /usr/share > sums   # on the loop's own thread, to compare
+//! cargo run --release --example detach_hash -- --inline /usr/share > sums   # on the loop's own thread
 //! ```
 //!
-//! 1. One job lists the tree. Then each file is a job of a pool of `--jobs` threads, so many files ahead of the output that
-//!    a big one keeps no thread idle.
+//! 1. One job lists the tree. Then each file is a job of a pool of `--jobs` threads, so many files ahead of
+//!    the output that a big one keeps no thread idle.
 //! 2. Lines are printed in the order of the names, each as soon as all before it are.
-//! 3. What cannot be read is told at the end, on standard error, and the exit code is 1. If the output cannot be written,
-//!    the jobs under way are cancelled, and notice between two pieces of a file.
+//! 3. What cannot be read is told at the end, on standard error, and the exit code is 1. If the output cannot
+//!    be written, the jobs under way are cancelled, and notice between two pieces of a file.
 //! 4. If standard error is a terminal, and standard output is none, a bar shows the progress.
 
 use std::collections::VecDeque;
@@ -206,7 +206,8 @@ impl Tree {
     }
 }
 
-/// The path as `find` writes it: `Path::join` would make another of `.`, and of a path that ends with more than one bar.
+/// The path as `find` writes it: `Path::join` would make another of `.`, and of a path that ends with more
+/// than one bar.
 fn below(dir: &Path, name: OsString) -> PathBuf {
     let mut path = dir.as_os_str().as_bytes().to_vec();
     if !path.ends_with(b"/") {
@@ -219,8 +220,8 @@ fn below(dir: &Path, name: OsString) -> PathBuf {
 struct Output(BufWriter<StdoutLock<'static>>);
 
 impl Output {
-    /// A line as `sha256sum` prints it: one with a backslash, or an end of line, in the name begins with a backslash and has
-    /// them escaped.
+    /// A line as `sha256sum` prints it: one with a backslash, or an end of line, in the name begins with a
+    /// backslash and has them escaped.
     fn line(&mut self, path: &Path, sum: &[u8; 32]) -> io::Result<()> {
         let name = path.as_os_str().as_bytes();
         let mut digits = String::with_capacity(64);

@@ -4,9 +4,26 @@
 //!
 //! | crate | what it has |
 //! |---|---|
-//! | [`lwt_core`] | promises, cancellation, task-local storage, lists, streams, locks, scopes |
-//! | [`lwt_unix`] | the main loop, timers, descriptors, sockets, jobs |
+//! | [`lwt_core`] | promises, cancellation, task-local storage, lists, streams, events, locks, scopes |
+//! | [`lwt_unix`] | the main loop, timers, descriptors, sockets, files, signals, processes, jobs |
 //! | [`lwt_preemptive`] | blocking calls on threads, the way back, channels, the runtime lock |
+//!
+//! What they have lies side by side here:
+//!
+//! | topic | |
+//! |---|---|
+//! | promises | [`Promise`], [`Resolver`], [`Error`], [`Key`]; [`join!`], [`pick!`], [`finally!`] |
+//! | tasks | [`spawn`], [`task`](mod@task), [`switch`] |
+//! | for tasks to share | [`mutex`], [`rwlock`], [`semaphore`], [`condition`], [`mvar`], [`pool`] |
+//! | many of them | [`list`], [`stream`], [`seq`], [`react`] |
+//! | trying again | [`result`], [`retry`], [`throttle`], [`clock`] |
+//! | the loop | [`run`], [`main!`], [`main_loop`], [`engine`], [`entry`], [`time`], [`scheduler`] |
+//! | descriptors | [`fd`], [`net`], [`names`], [`term`] |
+//! | files | [`file`](mod@file), [`bytes`], [`users`] |
+//! | processes | [`process`], [`signal`], [`notification`], [`finalise`], [`platform`] |
+//! | blocking calls | [`detach`](mod@detach), [`job`], [`parallel`], [`domain`], [`channel`], [`cpu`] |
+//! | what threads share | [`lock`] |
+//! | tests | [`test!`], [`sim`], [`sim_test!`], [`faults`] |
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,16 +45,16 @@ pub mod docs;
 
 pub use lwt_core::*;
 pub use lwt_preemptive::{
-    CannotBlock, Handle, LoopEnded, NoLoop, Remote, RemoteResolver, channel, detach, domain, lock, parallel, remote_task,
-    remote_wait, run_in_main, run_in_main_dont_wait,
+    CannotBlock, Handle, LoopEnded, NoLoop, Remote, RemoteResolver, channel, detach, domain, lock, parallel,
+    remote_task, remote_wait, run_in_main, run_in_main_dont_wait,
 };
 pub use lwt_unix::{
-    at_exit, auto_pause, enter_iter_hooks, exit_hooks, handle_unix_error, leave_iter_hooks, main, run,
-    set_spin, sim_test, sleep, test, timeout, with_timeout, within,
+    NestedRun, Timeout, at_exit, auto_pause, enter_iter_hooks, exit_hooks, handle_unix_error,
+    leave_iter_hooks, main, run, set_spin, sim_test, sleep, test, timeout, with_timeout, within,
 };
 pub use lwt_unix::{
-    bytes, cpu, engine, entry, faults, fd, file, finalise, job, main_loop, net, notification, platform, process,
-    signal, sim, time, users,
+    bytes, cpu, engine, entry, faults, fd, file, finalise, job, main_loop, names, net, notification,
+    platform, process, signal, sim, term, time, users,
 };
 pub use {lwt_core, lwt_preemptive, lwt_unix};
 

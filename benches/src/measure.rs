@@ -63,6 +63,7 @@ macro_rules! failure_from {
 failure_from! {
     &str,
     lwt::Error,
+    lwt::lock::AttachError,
     std::io::Error,
     tokio::sync::oneshot::error::RecvError,
     tokio::task::JoinError,

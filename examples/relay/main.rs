@@ -17,13 +17,13 @@
 //! 4. *The end.* SIGTERM or SIGINT closes the listener. Connections may come to their end within `--grace`
 //!    seconds; then, or at a second signal, they are reset. The exit code is 0.
 //!
-//! Files: `backend`, one server, its health and its counts; `session`, one connection; `report`, what SIGUSR1
+//! Files: `backend`, one server, its health and its counts; `connection`, one connection; `report`, what SIGUSR1
 //! prints; `options`, the command line.
 
 mod backend;
+mod connection;
 pub(crate) mod options;
 mod report;
-mod session;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -130,40 +130,41 @@ impl Relay {
             let place = places.acquire().await?;
             let (client, peer) = incoming.next().await?;
             let number = self.taken.replace(self.taken.get() + 1);
-            let session = spawn({
+            let connection = spawn({
                 let relay = Rc::clone(&self);
                 async move {
                     let _place = place;
-                    session::run(client, peer, &relay).await
+                    connection::run(client, peer, &relay).await
                 }
             });
-            self.add(number, session);
+            self.add(number, connection);
         }
     }
 
-    /// Keeps a session until it has ended. How it ended is counted with its server.
-    fn add(self: &Rc<Relay>, number: u64, session: Promise<()>) {
+    /// Keeps a connection until it has ended. How it ended is counted with its server.
+    fn add(self: &Rc<Relay>, number: u64, connection: Promise<()>) {
         let relay = Rc::clone(self);
-        self.live.borrow_mut().insert(number, session.clone());
+        self.live.borrow_mut().insert(number, connection.clone());
         // At once, if it has ended already.
-        session.on_termination(move || {
-            let session = relay.live.borrow_mut().remove(&number);
-            drop(session); // now that the table is not borrowed any more
+        connection.on_termination(move || {
+            let connection = relay.live.borrow_mut().remove(&number);
+            drop(connection); // now that the table is not borrowed any more
         });
     }
 
-    /// Waits for the sessions to end, for as long as the grace time at most, or until `hurry`.
+    /// Waits for the connections to end, for as long as the grace time at most, or until `hurry`.
     async fn drain(&self, hurry: Promise<()>) -> Result<(), Error> {
-        let sessions: Vec<_> = self.live.take().into_values().collect();
-        let ended = join(sessions.iter().map(|session| session.clone().catch(|_error| Promise::ready(()))));
+        let connections: Vec<_> = self.live.take().into_values().collect();
+        let ended =
+            join(connections.iter().map(|connection| connection.clone().catch(|_error| Promise::ready(()))));
         choose([ended, lwt::sleep(self.options.grace), hurry]).await?;
-        let late: Vec<_> = sessions.into_iter().filter(Promise::is_pending).collect();
+        let late: Vec<_> = connections.into_iter().filter(Promise::is_pending).collect();
         if !late.is_empty() {
             complain(&format!("{} connections reset", late.len()));
         }
         late.iter().for_each(Promise::cancel);
-        // A cancel appears as an error where the session waits; it resets its connections on the way out.
-        join(late.into_iter().map(|session| session.catch(|_error| Promise::ready(())))).await
+        // A cancel appears as an error where the connection waits; it resets both of its sides on the way out.
+        join(late.into_iter().map(|connection| connection.catch(|_error| Promise::ready(())))).await
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::mutex::MutexGuard;
+use crate::promise::attach::caught_result;
 use crate::waiters::{Line, Waiters, join_line};
 use crate::{Error, Promise, Resolver};
 
@@ -131,7 +132,8 @@ impl<T: 'static> Condition<T> {
     }
 
     /// Wakes all that wait now, in order, each with a clone of the value (`Lwt_condition.broadcast`). Who
-    /// begins to wait meanwhile is not among them.
+    /// begins to wait meanwhile is not among them. If the cloning panics, that rejects the one whom the clone
+    /// was for.
     ///
     /// ```
     /// # use lwt_core::{State, all, condition::Condition};
@@ -146,10 +148,10 @@ impl<T: 'static> Condition<T> {
     {
         for waiter in self.0.waiters.take_all() {
             // One that is not wanted any more has no use for it; nor has anybody else, as all get their own.
-            match waiter {
-                Waiter::Plain(resolver) if resolver.is_wanted() => _ = resolver.try_wakeup(value.clone()),
-                Waiter::Plain(_) => {}
-                Waiter::Locking(relock) => _ = relock.wake(value.clone(), false),
+            match (waiter, caught_result(|| Ok(value.clone()))) {
+                (Waiter::Plain(resolver), value) => resolver.wakeup_result(value),
+                (Waiter::Locking(relock), Ok(value)) => _ = relock.wake(value, false),
+                (Waiter::Locking(relock), Err(error)) => relock.fail(error),
             }
         }
     }

@@ -20,13 +20,7 @@ use crate::{Error, Promise, Resolver, spawn};
 /// come, first served; a cancelled or dropped waiter is passed over. A clone is another handle on the same
 /// mutex. There is no poisoning: after a panic inside, the next one gets the value as it was left.
 ///
-/// | `Lwt_mutex` | |
-/// |---|---|
-/// | `create ()` | `Mutex::new(())` or [`Mutex::default`] |
-/// | `lock m` | [`m.lock()`](Mutex::lock), which gives a guard; it may be kept anywhere |
-/// | `unlock m` | drop the guard, or [`guard.unlock()`](MutexGuard::unlock) |
-/// | `is_locked m`, `is_empty m` | [`m.is_locked()`](Mutex::is_locked), [`m.is_empty()`](Mutex::is_empty) |
-/// | `with_lock m f` | [`m.with_lock(f)`](Mutex::with_lock) |
+/// To unlock (`Lwt_mutex.unlock`) is to drop the [guard](MutexGuard) that [`lock`](Mutex::lock) gives.
 ///
 /// ```
 /// use lwt_core::{Error, State, mutex::Mutex, scheduler, spawn, task};

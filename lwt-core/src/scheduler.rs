@@ -7,9 +7,9 @@
 use std::cell::Cell;
 
 use crate::inbox::{self, Kick};
-use crate::promise::cascade;
+use crate::promise::{cascade, section};
 use crate::task::{header, queue};
-use crate::{memory, pause};
+use crate::{memory, pause, react};
 
 pub use crate::inbox::{Closed, Handle};
 pub use crate::pause::{
@@ -58,6 +58,25 @@ pub fn awake() {
     inbox::home().awake();
 }
 
+/// Enters, or leaves, a section of this thread in which its promises are not to be resolved; gives whether it
+/// was in one. For a lock that guards what callbacks use, while the loop has given it up.
+///
+/// In a section a [`Resolver`](crate::Resolver) panics when it is used, and one that is dropped waits for the
+/// next turn.
+///
+/// ```
+/// use std::panic::{AssertUnwindSafe, catch_unwind};
+/// use lwt_core::{scheduler, wait};
+/// let (promise, resolver) = wait();
+/// let before = scheduler::set_in_section(true);
+/// assert!(catch_unwind(AssertUnwindSafe(|| resolver.wakeup(1))).is_err());
+/// scheduler::set_in_section(before);
+/// promise.on_failure(|error| assert!(error.is_abandoned()));
+/// ```
+pub fn set_in_section(inside: bool) -> bool {
+    section::set(inside)
+}
+
 /// Throws away the callbacks of resolutions that wait for the outermost one (`Lwt.abandon_wakeups`): for a
 /// forked child. Returns how many resolutions it was.
 ///
@@ -87,6 +106,7 @@ pub fn end_thread() {
     }
     // A task that is left, or running, may still ask for its home.
     inbox::end(queue::is_idle() && !header::is_polling());
+    react::release_cached();
     memory::release_cached();
 }
 

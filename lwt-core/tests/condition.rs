@@ -1,6 +1,12 @@
 //! Condition: order, the way back into the mutex, and that no signal is swallowed.
 
 mod common;
+#[allow(dead_code, reason = "only a part of it is used here")]
+#[path = "common/seeded.rs"]
+mod seeded;
+
+use std::cell::Cell;
+use std::rc::Rc;
 
 use common::{Log, Unhandled, Unique, show, spin};
 use lwt_core::condition::Condition;
@@ -41,6 +47,34 @@ fn broadcast_reaches_those_who_wait_now() {
     assert_eq!(log.take(), "0:1 1:1 2:1");
     c.signal(2);
     assert_eq!(log.take(), "again 0:2");
+}
+
+#[test]
+fn a_clone_that_panics_rejects_one_and_no_other() {
+    #[derive(Debug)]
+    struct Third(Rc<Cell<u32>>);
+    impl Clone for Third {
+        fn clone(&self) -> Third {
+            self.0.set(self.0.get() + 1);
+            assert!(self.0.get() != 3, "the third");
+            Third(self.0.clone())
+        }
+    }
+    let (c, mutex) = (Condition::new(), Mutex::new(()));
+    let plain: Vec<_> = (0..2).map(|_| c.wait().map(drop)).collect();
+    let locking: Vec<_> = (0..2)
+        .map(|_| {
+            value(mutex.lock().bind({
+                let c = c.clone();
+                move |guard| c.wait_with(guard)
+            }))
+            .map(drop)
+        })
+        .collect();
+    seeded::quietly(|| c.broadcast(Third(Rc::default())));
+    let shown: Vec<_> = plain.iter().chain(&locking).map(show).collect();
+    assert_eq!(shown, ["ok ()", "ok ()", "panic the third", "ok ()"]);
+    assert!(!mutex.is_locked());
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod seeded;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{DropToken, Drops, Unhandled, heavy};
+use common::{DropToken, Drops, Unhandled, heavy, on_small_stack};
 use counting::{live, rounds};
 use lwt_core::react::{Event, Sender, Signal};
 use lwt_core::{Promise, pause, scheduler, stream, task, wait};
@@ -267,6 +267,11 @@ fn nothing_gathers() {
             send.send(1);
             drop(made);
         }),
+        ("fix", |event, send, _| {
+            let made = Event::fix(|before| (event.clone(), before)).hold(0);
+            send.send(1);
+            drop((made, Event::fix(|before| (event.clone(), before))));
+        }),
         ("next", |event, send, _| {
             let next = event.next();
             send.send(1);
@@ -330,6 +335,19 @@ fn nothing_gathers() {
         assert!(left < 16 * 1024, "{what}: {many} rounds left {left} bytes");
         assert_eq!(dependents(&event), 0, "{what}");
     }
+}
+
+#[test]
+fn the_end_of_the_thread_gives_the_queues_back() {
+    on_small_stack(|| {
+        let before = live();
+        let (event, send) = Event::create();
+        let made: Vec<Event<i32>> = (0..100).map(|_| event.map(|n| n + 1)).collect();
+        send.send(1);
+        drop((event, send, made));
+        scheduler::end_thread();
+        assert!(live() - before < 512, "{} bytes are left", live() - before);
+    });
 }
 
 #[test]

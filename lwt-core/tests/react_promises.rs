@@ -192,6 +192,26 @@ fn a_failure_ends_the_waiting() {
 }
 
 #[test]
+fn a_failure_that_sends_does_not_overtake() {
+    let log = Log::new();
+    let (event, send) = Event::create();
+    let (mut f, opener) = gate();
+    let mut calls = 0;
+    let limited = event.limit(move || {
+        calls += 1;
+        if calls == 2 { Promise::fail(Error::msg("no")) } else { f() }
+    });
+    let seen = noted(&limited, &log);
+    let sender = send.clone();
+    let before = lwt_core::set_unhandled_hook(Some(Rc::new(move |_: &Error| sender.send(3))));
+    (1..3).for_each(|n| send.send(n));
+    opener().wakeup(());
+    assert_eq!(log.take(), "1 2 3");
+    lwt_core::set_unhandled_hook(before);
+    drop(seen);
+}
+
+#[test]
 fn limit_that_is_dropped_gives_the_waiting_up() {
     let (event, send) = Event::create();
     let (f, opener) = gate();

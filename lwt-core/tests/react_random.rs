@@ -154,7 +154,7 @@ fn compute(nodes: &mut [Plain], at: usize, sent: &[(usize, i64)]) {
         compute(nodes, source, sent);
     }
     let mut node = std::mem::replace(&mut nodes[at], start(&[], false, Make::Primitive));
-    let new = match sent.iter().find(|(n, _)| *n == at) {
+    let new = match sent.iter().rfind(|(n, _)| *n == at) {
         _ if node.stopped => None,
         Some((_, value)) => Some(*value),
         None => follow(nodes, &mut node),
@@ -391,8 +391,8 @@ fn play(seed: u64) -> Option<String> {
         }
         let mut sent = Vec::new();
         for (at, node) in plain.iter().enumerate() {
-            if matches!(node.make, Make::Primitive) && rng.one_in(3) {
-                sent.push((at, rng.below(7) as i64));
+            while matches!(node.make, Make::Primitive) && rng.one_in(3) {
+                sent.push((at, rng.below(7) as i64)); // of several the last counts
             }
         }
         real.step(&sent);

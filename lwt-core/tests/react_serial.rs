@@ -179,6 +179,26 @@ fn a_dropped_event_lets_its_call_go_on() {
 }
 
 #[test]
+fn an_event_that_is_dropped_by_its_call_has_no_further_ones() {
+    let (log, calls) = (Log::new(), Calls::new());
+    let (event, send) = Event::create();
+    let made: Rc<RefCell<Option<Event<i32>>>> = Rc::default();
+    let (mut first, own, called) = (calls.f(), made.clone(), log.clone());
+    let mapped = event.map_s(move |n| {
+        called.add(n);
+        if *n == 1 {
+            return first(n);
+        }
+        drop(own.take());
+        Promise::ready(0)
+    });
+    made.replace(Some(mapped));
+    send_all(&send, 1..5);
+    calls.answer(1, 10);
+    assert_eq!(log.take(), "1 2");
+}
+
+#[test]
 fn accumulating() {
     let (log, calls) = (Log::new(), Calls::new());
     let (event, send) = Event::create();

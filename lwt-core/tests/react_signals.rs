@@ -156,17 +156,31 @@ fn binding_is_never_half_updated() {
 }
 
 #[test]
-fn a_binding_has_the_equality_of_what_it_is() {
-    let near = |a: &f64, b: &f64| (a - b).abs() < 1.0;
-    let ((exact, set_exact), (rough, set_rough)) = (Signal::create(1.0), Signal::create_eq(1.0, near));
-    let (which, choose) = Signal::create(false);
-    let bound = which.bind(move |which| if *which { rough.clone() } else { exact.clone() });
-    set_exact.set(1.2);
-    assert_eq!(bound.value(), 1.2);
-    choose.set(true);
-    assert_eq!(bound.value(), 1.2, "1.0 is near enough");
-    set_rough.set(3.0);
-    assert_eq!(bound.value(), 3.0);
+fn a_binding_has_an_equality_of_its_own() {
+    let (which, choose) = Signal::create(1);
+    let changes = |signal: &Signal<f64>| signal.changes().fold(0, |many, _| many + 1).hold(0);
+    let exact = which.bind(|n| Signal::constant(f64::from(n % 3)));
+    let near = which.bind_eq(|n| Signal::constant(f64::from(n % 3)), |a, b| (a - b).abs() < 1.5);
+    let many = (changes(&exact), changes(&near));
+    choose.set(4);
+    assert_eq!((many.0.value(), many.1.value()), (0, 0), "another signal of the same value");
+    choose.set(2);
+    assert_eq!((exact.value(), near.value()), (2.0, 1.0));
+    choose.set(3);
+    assert_eq!((exact.value(), near.value()), (0.0, 1.0));
+    choose.set(5);
+    assert_eq!((many.0.value(), many.1.value()), (3, 0));
+}
+
+#[test]
+fn who_gets_the_value_it_has_does_not_change() {
+    let (on, set) = Signal::create(true);
+    let (never_equal, set_value) = Signal::create_eq(1, |_, _| false);
+    let many = never_equal.on(&on, 0).changes().fold(0, |many, _| many + 1).hold(0);
+    [false, true].into_iter().for_each(|value| set.set(value));
+    assert_eq!(many.value(), 0);
+    set_value.set(1);
+    assert_eq!(many.value(), 1);
 }
 
 #[test]

@@ -168,6 +168,64 @@ fn a_step_of_several_changes() {
 }
 
 #[test]
+fn there_and_back_in_one_step_is_no_change() {
+    let log = Log::new();
+    let (n, set) = Signal::create(1);
+    let seen = noted(&n.changes(), &log);
+    let mut step = Step::new();
+    [2, 3, 1].into_iter().for_each(|n| set.set_in(&mut step, n));
+    step.execute();
+    assert_eq!((n.value(), log.take().as_str()), (1, ""));
+    drop(seen);
+}
+
+#[test]
+fn a_value_that_panics_in_its_drop_takes_nothing_from_the_step() {
+    quietly(|| {
+        let unhandled = Unhandled::collect();
+        let (sender, log) = (Event::create().1, Log::new());
+        let busy = |number| Busy { number, sender: sender.clone(), panics: true };
+        let ((gone, send_gone), (event, send)) = (Event::create(), Event::create());
+        let seen = noted(&event, &log);
+        drop(gone);
+        let mut step = Step::new();
+        send_gone.send_in(&mut step, busy(1));
+        send_gone.send_in(&mut step, busy(2));
+        send.send_in(&mut step, 3);
+        step.execute();
+        assert_eq!((log.take().as_str(), unhandled.take().as_str()), ("3", "panic drop 1, panic drop 2"));
+        drop(seen);
+    });
+}
+
+#[test]
+fn what_loops_feed_back_from_one_step_comes_in_one_step() {
+    let log = Log::new();
+    let (event, send) = Event::create();
+    let doubled = event.map(|n: &i32| n * 2);
+    let both = Event::fix(|a| {
+        let both = Event::fix(|b| (doubled.clone(), Event::l2(&a, &b, |a, b| format!("{a}+{b}"))));
+        (event.clone(), both)
+    });
+    let seen = (noted(&both, &log), noted(&event, &log));
+    let mut step = Step::new();
+    [7, 1].into_iter().for_each(|n| send.send_in(&mut step, n));
+    step.execute();
+    assert_eq!(log.take(), "1 1+2", "once, of the later one");
+    let again = event.map({
+        let send = send.clone();
+        move |n| {
+            if *n == 2 {
+                send.send(3)
+            }
+        }
+    });
+    send.send(2);
+    assert_eq!(log.take(), "2 2+4 3 3+6", "before what was sent meanwhile");
+    drop((seen, again));
+}
+
+#[test]
 fn what_is_made_inside_a_step_takes_part_in_it() {
     let log = Log::new();
     let (n, send) = Event::create();

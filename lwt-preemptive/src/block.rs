@@ -1,11 +1,11 @@
-//! Blocking a thread until a future is ready, for threads that have no loop: what the blocking forms of handles, remote
-//! promises and channels are made of.
+//! Blocking a thread until a future is ready, for threads that have no loop: what the blocking forms of
+//! handles, remote promises and channels are made of.
 //!
-//! 1. A thread whose loop runs must not block: everything on it would stand still, and mostly what it waits for too. A
-//!    thread that holds a runtime lock must not either: others would wait for it, among them, perhaps, the one it waits
-//!    for. Both are errors ([`CannotBlock`]), told before anything has happened.
-//! 2. A job that blocks here does not count among the threads of its pool ([`job::waiting`]), so that jobs it waits for
-//!    find a thread.
+//! 1. A thread whose loop runs must not block: everything on it would stand still, and mostly what it waits
+//!    for too. A thread that holds a runtime lock must not either: others would wait for it, among them,
+//!    perhaps, the one it waits for. Both are errors ([`CannotBlock`]), told before anything has happened.
+//! 2. A job that blocks here does not count among the threads of its pool ([`job::waiting`]), so that jobs it
+//!    waits for find a thread.
 //! 3. The bell stays rung until the thread has looked: a wake between a look and the sleep is not lost.
 
 use std::fmt;
@@ -24,8 +24,8 @@ use crate::sync::{Condvar, Mutex};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CannotBlock {
-    /// The thread's own loop is running, or the loop that is waited for is this thread's: it would wait for itself. Await
-    /// instead.
+    /// The thread's own loop is running, or the loop that is waited for is this thread's: it would wait for
+    /// itself. Await instead.
     OnALoop,
     /// The thread holds a [runtime lock](crate::lock), which others may need to get on: call it inside
     /// [`Token::blocking`](crate::lock::Token::blocking).
@@ -56,8 +56,8 @@ pub(crate) fn may_block() -> Result<(), CannotBlock> {
     if lock::is_held_here() { Err(CannotBlock::Attached) } else { Ok(()) }
 }
 
-/// Blocks until `future` is ready, or the deadline has come; then it is dropped, and the result is none. To be called
-/// where [`may_block`] has agreed.
+/// Blocks until `future` is ready, or the deadline has come; then it is dropped, and the result is none. To
+/// be called where [`may_block`] has agreed.
 pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let mut future = pin!(future);
     // What is ready needs no bell, and no other thread.

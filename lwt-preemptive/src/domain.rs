@@ -1,7 +1,7 @@
 //! Pools of threads by name, as `Lwt_domain` has pools of domains.
 //!
-//! A domain is OCaml's way to a second core; here each thread is one. So there is no other kind of pool: these are
-//! [`Pool`]s of the job module with a fixed number of threads, kept under a name.
+//! A domain is OCaml's way to a second core; here each thread is one. So there is no other kind of pool:
+//! these are [`Pool`]s of the job module with a fixed number of threads, kept under a name.
 //!
 //! | `Lwt_domain` | here |
 //! |---|---|
@@ -74,8 +74,8 @@ pub fn setup_pool_named(name: impl Into<String>, threads: usize) -> Result<Pool,
     Ok(pool)
 }
 
-/// Takes the pool's name away, and gives the handle up (`Lwt_domain.teardown_pool`). When it was the last one, calls that
-/// wait are still made, and then the threads end; nobody has to wait for that.
+/// Takes the pool's name away, and gives the handle up (`Lwt_domain.teardown_pool`). When it was the last
+/// one, calls that wait are still made, and then the threads end; nobody has to wait for that.
 pub fn teardown_pool(pool: Pool) {
     let named: Vec<Pool> = names().extract_if(.., |_, named| named.is(&pool)).map(|(_, pool)| pool).collect();
     drop(named);
@@ -94,7 +94,8 @@ pub fn get_num_domains(pool: &Pool) -> usize {
 
 /// Runs `f` on a thread of the pool (`Lwt_domain.detach`): [`Pool::detach`].
 ///
-/// A call that detaches a call to its own pool and waits for it does not dead-lock, as it may in the original.
+/// A call that detaches a call to its own pool and waits for it does not dead-lock, as it may in the
+/// original.
 ///
 /// # Errors
 /// As [`detach`](crate::detach()).

@@ -1,9 +1,10 @@
 //! [`Handle`]: a loop as other threads see it; [`run_in_main`] and its like.
 //!
-//! 1. What is handed to a loop is a closure; it runs there, at the loop's next turn, after all that was handed over
-//!    before. Promises never leave the loop: what comes back is a [`Remote`] value.
-//! 2. Nobody waits for a loop that has ended: the closure is dropped, with it the writing end of the value's slot, and
-//!    whoever waits gets [`LoopEnded`]. That holds, too, for what the loop was working on when it ended.
+//! 1. What is handed to a loop is a closure; it runs there, at the loop's next turn, after all that was
+//!    handed over before. Promises never leave the loop: what comes back is a [`Remote`] value.
+//! 2. Nobody waits for a loop that has ended: the closure is dropped, with it the writing end of the value's
+//!    slot, and whoever waits gets [`LoopEnded`]. That holds, too, for what the loop was working on when it
+//!    ended.
 //! 3. Nobody waits for himself: see [`CannotBlock`].
 
 use std::fmt;
@@ -92,17 +93,18 @@ impl Handle {
         self.home.is_current()
     }
 
-    /// Has `f` called on the loop, and the future that it gives run there as a task (`Lwt_preemptive.run_in_main`
-    /// without the waiting).
+    /// Has `f` called on the loop, and the future that it gives run there as a task
+    /// (`Lwt_preemptive.run_in_main` without the waiting).
     ///
-    /// The outcome may be awaited on another loop or in any executor, waited for, or left alone: a task whose [`Remote`]
-    /// is dropped goes on, and its error goes to the loop's hook for unhandled rejections.
+    /// The outcome may be awaited on another loop or in any executor, waited for, or left alone: a task whose
+    /// [`Remote`] is dropped goes on, and its error goes to the loop's hook for unhandled rejections.
     ///
     /// ```
     /// use lwt_preemptive::Handle;
     /// let home = Handle::current().unwrap();
     /// let other = std::thread::spawn(move || {
-    ///     let remote = home.spawn(|| lwt_unix::sleep(std::time::Duration::from_millis(1)).map(|()| "rested"));
+    ///     let rest = || lwt_unix::sleep(std::time::Duration::from_millis(1)).map(|()| "rested");
+    ///     let remote = home.spawn(rest);
     ///     // Another loop awaits it.
     ///     lwt_unix::run(remote).unwrap()
     /// });
@@ -125,15 +127,16 @@ impl Handle {
         Remote { reader, home: self.home.clone() }
     }
 
-    /// Has `f` called on the loop, waits for what the promise that it gives is resolved with, and returns that
-    /// (`Lwt_preemptive.run_in_main`).
+    /// Has `f` called on the loop, waits for what the promise that it gives is resolved with, and returns
+    /// that (`Lwt_preemptive.run_in_main`).
     ///
-    /// A job that waits here does not count among the threads of its pool ([`job::waiting`]), so the promise may well
-    /// wait for other jobs. If the loop does not run at the moment, the call waits until it does, or ends.
+    /// A job that waits here does not count among the threads of its pool ([`job::waiting`]), so the promise
+    /// may well wait for other jobs. If the loop does not run at the moment, the call waits until it does, or
+    /// ends.
     ///
     /// # Errors
-    /// What the promise was rejected with, with the message of a panic; [`LoopEnded`]; [`CannotBlock`] on a thread that
-    /// must not block, the loop's own above all: then `f` was not called.
+    /// What the promise was rejected with, with the message of a panic; [`LoopEnded`]; [`CannotBlock`] on a
+    /// thread that must not block, the loop's own above all: then `f` was not called.
     pub fn run_in_main<F, G, T, E>(&self, f: F) -> Result<T, Error>
     where
         F: FnOnce() -> G + Send + 'static,
@@ -210,7 +213,7 @@ where
 /// use std::{thread, time::Duration};
 /// let (send, receive) = std::sync::mpsc::channel();
 /// let job = detach(move || {
-///     let progress = move || async move { Ok::<_, lwt_core::Error>(send.send("half of it is done").unwrap()) };
+///     let progress = move || lwt_core::wrap(move || send.send("half of it is done").unwrap());
 ///     run_in_main_dont_wait(progress, |error| eprintln!("{error}")).unwrap();
 /// });
 /// lwt_unix::run(job).unwrap();

@@ -3,13 +3,14 @@
 //!
 //! | module | what it has | in OCaml |
 //! |---|---|---|
-//! | [`detach`](mod@detach) | [`detach()`](detach()): blocking calls as promises, the bounds of their pool | `Lwt_preemptive` |
-//! | here | [`run_in_main`], [`Handle`]: from a thread to a loop, and back with the outcome | `Lwt_preemptive` |
+//! | [`detach`](mod@detach) | [`detach()`](detach()): blocking calls as promises, their pool | `Lwt_preemptive` |
+//! | here | [`run_in_main`], [`Handle`]: from a thread to a loop and back | `Lwt_preemptive` |
 //! | here | [`remote_wait`], [`remote_task`]: a promise that another thread resolves | – |
 //! | [`channel`] | bounded queues between threads and a loop | – |
 //! | [`parallel`] | lists of calls, so many at a time | – |
 //! | [`domain`] | pools by name | `Lwt_domain` |
 //! | [`lock`] | values that a loop and threads share, checked by the compiler | blocking sections |
+//! | [`shm`] | memory that processes share, and structures in it | `Netmcore`, `Netcamlbox` |
 //!
 //! ```
 //! use lwt_preemptive::{detach, run_in_main};
@@ -33,6 +34,7 @@ mod handle;
 pub mod lock;
 pub mod parallel;
 mod remote;
+pub mod shm;
 mod slot;
 mod sync;
 

@@ -1,13 +1,13 @@
 //! Lists of blocking calls and computations, so many at a time: [`map_detached`], [`iter_detached`].
 //!
-//! They are [`list::map_n`] over [`detach`](crate::detach()) with one closure that all calls share. Results keep the order of
-//! the items. When a call fails, the first failure in time rejects the promise, no more calls begin, and those that have
-//! not begun are cancelled; a cancel of the promise does the same. Calls that run are not torn: they may
-//! [ask](lwt_unix::job::is_cancelled).
+//! They are [`map_n`](lwt_core::list::map_n) over [`detach`](crate::detach()) with one closure that all calls
+//! share. Results keep the order of the items. When a call fails, the first failure in time rejects the
+//! promise, no more calls begin, and those that have not begun are cancelled; a cancel of the promise does
+//! the same. Calls that run are not torn: they may [ask](lwt_unix::job::is_cancelled).
 //!
 //! # For many small pieces of arithmetic
-//! A call costs a microsecond or so to hand over. Where a piece is smaller than ten of them, give each call a range of
-//! the items, or let a library that divides work by itself have one call for all of it:
+//! A call costs a microsecond or so to hand over. Where a piece is smaller than ten of them, give each call a
+//! range of the items, or let a library that divides work by itself have one call for all of it:
 //!
 //! ```
 //! use lwt_core::Error;
@@ -16,7 +16,7 @@
 //!
 //! let cores = thread::available_parallelism().map_or(1, NonZero::get);
 //! let numbers: Vec<u64> = (1..=100_000).collect();
-//! let pieces: Vec<Vec<u64>> = numbers.chunks(numbers.len().div_ceil(4 * cores)).map(<[u64]>::to_vec).collect();
+//! let pieces: Vec<Vec<u64>> = numbers.chunks(1000).map(<[u64]>::to_vec).collect();
 //! let sum = lwt_unix::run(async move {
 //!     // A map in parallel, and the fold on the loop.
 //!     let sums = map_detached(pieces, cores, |piece| piece.iter().map(|n| n * n).sum::<u64>()).await?;
@@ -24,13 +24,13 @@
 //! });
 //! assert_eq!(sum.unwrap(), 333_338_333_350_000);
 //!
-//! // With rayon, `detach(move || numbers.par_iter().map(|n| n * n).sum::<u64>())`: its threads do the work, the job's
-//! // thread waits for them, and the loop goes on. Here, threads of our own:
+//! // With rayon, `detach(move || numbers.par_iter().map(|n| n * n).sum::<u64>())`: its threads do the
+//! // work, the job's thread waits for them, and the loop goes on. Here, threads of our own:
 //! let sum = detach(move || {
 //!     thread::scope(|scope| {
-//!         let pieces: Vec<_> = numbers.chunks(25_000).collect();
-//!         let halves: Vec<_> = pieces.iter().map(|piece| scope.spawn(|| piece.iter().map(|n| n * n).sum::<u64>())).collect();
-//!         halves.into_iter().map(|half| half.join().unwrap()).sum::<u64>()
+//!         let sum_of = |piece: &[u64]| piece.iter().map(|n| n * n).sum::<u64>();
+//!         let quarters = numbers.chunks(25_000).map(|piece| scope.spawn(move || sum_of(piece)));
+//!         quarters.collect::<Vec<_>>().into_iter().map(|quarter| quarter.join().unwrap()).sum::<u64>()
 //!     })
 //! });
 //! assert_eq!(lwt_unix::run(sum).unwrap(), 333_338_333_350_000);
@@ -43,8 +43,8 @@ use lwt_core::{Error, Promise};
 
 use crate::detach::{detach, detach_result};
 
-/// Calls `f` with each item on the threads of the process's pool, at most `bound` at a time (0 counts as 1), and gives
-/// the results in the order of the items.
+/// Calls `f` with each item on the threads of the process's pool, at most `bound` at a time (0 counts as 1),
+/// and gives the results in the order of the items.
 ///
 /// ```
 /// use lwt_preemptive::parallel::map_detached;

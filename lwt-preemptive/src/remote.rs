@@ -1,7 +1,7 @@
 //! [`RemoteResolver`]: the write end of a promise, for another thread.
 //!
-//! 1. The promise and its [`Resolver`] stay on the loop's thread, in a task that waits for a [slot](crate::slot). The
-//!    remote resolver is the slot's writing end.
+//! 1. The promise and its [`Resolver`] stay on the loop's thread, in a task that waits for a
+//!    [slot](crate::slot). The remote resolver is the slot's writing end.
 //! 2. When nobody wants the promise any more, the slot is closed at once, so that the other thread can tell.
 //! 3. When the loop ends its tasks are dropped, and the slot is closed.
 
@@ -30,7 +30,7 @@ pub fn remote_wait<T: Send + 'static>() -> (Promise<T>, RemoteResolver<T>) {
 }
 
 /// A pending promise of this thread's loop that a cancel rejects, and a resolver for another thread
-/// (see [`lwt_core::task`]).
+/// (see [`lwt_core::task()`]).
 ///
 /// ```
 /// let (promise, resolver) = lwt_preemptive::remote_task();
@@ -70,8 +70,8 @@ fn with_remote<T: Send + 'static>(
 
 /// The end of a promise that resolves it from another thread, once.
 ///
-/// Dropped unresolved it rejects the promise with [`Abandoned`](lwt_core::Abandoned), as a [`Resolver`] does. What is sent
-/// arrives at the loop's next turn.
+/// Dropped unresolved it rejects the promise with [`Abandoned`](lwt_core::Abandoned), as a [`Resolver`] does.
+/// What is sent arrives at the loop's next turn.
 ///
 /// A promise does not know of other threads: on its own a [`Resolver`] does not get there.
 ///
@@ -87,8 +87,8 @@ impl<T> RemoteResolver<T> {
     /// Fulfils the promise.
     ///
     /// # Errors
-    /// Gives the value back when the promise was cancelled or dropped, or its loop has ended. That may still happen
-    /// after the value was taken, before it has arrived.
+    /// Gives the value back when the promise was cancelled or dropped, or its loop has ended. That may still
+    /// happen after the value was taken, before it has arrived.
     pub fn wakeup(self, value: T) -> Result<(), T> {
         match self.writer.put(Ok(value)) {
             Err(Ok(value)) => Err(value),

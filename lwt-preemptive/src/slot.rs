@@ -7,10 +7,10 @@
 //!    └────────────────────────────────────────────┘
 //! ```
 //!
-//! 1. What is put is taken once, or comes back to the writer if the reader was gone, or is dropped with the reader; it is
-//!    dropped once in any case, and never under the lock.
-//! 2. Each end hears of the other's: the reader gets nothing when the writer is dropped, the writer can ask whether it is
-//!    [wanted](Writer::is_wanted), and be told that it is asked to [stop](Reader::stop).
+//! 1. What is put is taken once, or comes back to the writer if the reader was gone, or is dropped with the
+//!    reader; it is dropped once in any case, and never under the lock.
+//! 2. Each end hears of the other's: the reader gets nothing when the writer is dropped, the writer can ask
+//!    whether it is [wanted](Writer::is_wanted), and be told that it is asked to [stop](Reader::stop).
 //! 3. Wakers are called after the lock is given up.
 
 use std::future::Future;

@@ -1,5 +1,5 @@
-//! The atomics and locks of what crosses threads: the standard library's, or, under `--cfg loom`, those of the model
-//! checker.
+//! The atomics and locks of what crosses threads: the standard library's, or, under `--cfg loom`, those of
+//! the model checker.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

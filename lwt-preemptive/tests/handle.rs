@@ -1,4 +1,5 @@
-//! The way from a thread to a loop: `run_in_main`, handles, remote promises, and their errors where they would hang.
+//! The way from a thread to a loop: `run_in_main`, handles, remote promises, and their errors where they
+//! would hang.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -179,7 +180,7 @@ fn a_loop_that_has_ended_is_an_error_and_not_a_hang() {
         // And afterwards.
         let dropped = Arc::new(());
         let held = Arc::clone(&dropped);
-        let error = handle.run_in_main(move || Promise::ready(drop(held))).expect_err("ended");
+        let error = handle.run_in_main(move || lwt_core::wrap(|| drop(held))).expect_err("ended");
         assert_eq!(error.downcast_ref(), Some(&LoopEnded));
         assert_eq!(Arc::strong_count(&dropped), 1);
         assert_eq!(handle.run_in_main_dont_wait(|| Promise::ready(()), |_| ()), Err(LoopEnded));

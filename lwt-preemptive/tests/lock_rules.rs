@@ -1,4 +1,5 @@
-//! The runtime lock: who may have a token, what a panic leaves, and that the loop gives the lock up when it should.
+//! The runtime lock: who may have a token, what a panic leaves, and that the loop gives the lock up when it
+//! should.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -163,7 +164,10 @@ fn a_panic_in_a_section_takes_the_lock_again_on_its_way() {
         // And the loop's callbacks are no exception: the promise is rejected, the loop goes on.
         let error = run({
             let lock = lock.clone();
-            async move { lock.with_token(|token| token.blocking(|| panic!("in a callback"))).map_err(Error::from) }
+            async move {
+                let panics = lock.with_token(|token| token.blocking(|| panic!("in a callback")));
+                panics.map_err(Error::from)
+            }
         });
         assert_eq!(error.expect_err("rejected").panic_message(), Some("in a callback"));
         run(sleep(Duration::from_micros(100))).expect("the loop goes on");
@@ -309,5 +313,64 @@ fn values_go_between_the_loop_and_its_threads() {
         })
         .expect("run");
         assert_eq!(*seen.borrow(), 200);
+    });
+}
+
+#[test]
+fn no_promise_is_resolved_in_a_section_of_its_loop() {
+    guarded("no_promise_is_resolved_in_a_section_of_its_loop", || {
+        let lock = lock();
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let noted = |name: &'static str| {
+            let (promise, resolver) = lwt_core::wait::<()>();
+            let log = Rc::clone(&log);
+            promise.on_any(move |outcome| log.borrow_mut().push((name, outcome.is_ok())));
+            resolver
+        };
+        let (used, dropped) = (noted("used"), noted("dropped"));
+        let (attached, ran) = (noted("attached"), noted("ran"));
+        let resolved = lock.with_token(|token| {
+            token.blocking(|| {
+                let resolved = catch_unwind(AssertUnwindSafe(|| used.wakeup(())));
+                let message = *resolved.expect_err("a panic").downcast::<&str>().expect("a message");
+                assert!(message.contains("blocking section"), "{message}");
+                drop(dropped);
+                assert_eq!(*log.borrow(), [], "nothing runs without the lock");
+                // Whoever has the lock again may.
+                lock.attach(|_| attached.wakeup(())).expect("not attached here");
+                assert!(log.borrow().contains(&("attached", true)));
+                run(pause().map(|()| ran.wakeup(()))).expect("run");
+                // And then this is the section again.
+                let (_promise, resolver) = lwt_core::wait::<()>();
+                assert!(catch_unwind(AssertUnwindSafe(|| resolver.wakeup(()))).is_err());
+            });
+        });
+        resolved.expect("a token");
+        run(pause()).expect("run");
+        let mut log = log.take();
+        log.sort_unstable();
+        assert_eq!(log, [("attached", true), ("dropped", false), ("ran", true), ("used", false)]);
+        // After it all is allowed.
+        let (promise, resolver) = lwt_core::wait();
+        lock.with_token(|token| token.blocking(|| ())).expect("a token");
+        resolver.wakeup(1);
+        assert_eq!(run(promise).expect("run"), 1);
+    });
+}
+
+#[test]
+fn a_section_of_another_loop_is_no_business_of_our_promises() {
+    guarded("a_section_of_another_loop_is_no_business_of_our_promises", || {
+        let theirs = lock();
+        let own = thread::spawn(move || {
+            theirs.attach(|token| {
+                token.blocking(|| {
+                    let (promise, resolver) = lwt_core::wait();
+                    resolver.wakeup(7);
+                    run(promise.map(|number: u32| number + 1)).expect("run")
+                })
+            })
+        });
+        assert_eq!(own.join().expect("joined"), Ok(8));
     });
 }

@@ -1,4 +1,5 @@
-//! Signals at the runtime lock: a section that is interrupted hears of it by `EINTR`, and the handler runs on the loop.
+//! Signals at the runtime lock: a section that is interrupted hears of it by `EINTR`, and the handler runs on
+//! the loop.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -22,7 +23,8 @@ fn interrupted(about_to: impl FnOnce()) -> nix::Result<i32> {
     poll(&mut [], PollTimeout::NONE)
 }
 
-/// Sends the signal to the thread until it has noticed: a signal that comes before the call interrupts nothing.
+/// Sends the signal to the thread until it has noticed: a signal that comes before the call interrupts
+/// nothing.
 fn interrupt_until<T>(thread: Pthread, noticed: &mpsc::Receiver<T>) -> T {
     loop {
         pthread_kill(thread, Signal::SIGUSR1).expect("a living thread");

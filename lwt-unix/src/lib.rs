@@ -48,8 +48,8 @@ pub mod engine;
 pub mod entry;
 pub mod faults;
 pub mod fd;
-pub mod finalise;
 pub mod file;
+pub mod finalise;
 pub mod job;
 pub mod main_loop;
 pub mod names;
@@ -67,10 +67,10 @@ pub mod time;
 pub mod users;
 
 pub use self::job::detach;
-pub use self::os_failure::handle_unix_error;
 pub use self::main_loop::{
-    NestedRun, after_fork, at_exit, engine_name, enter_iter_hooks, exit_hooks, is_running,
-    leave_iter_hooks, loop_stats, run,
+    NestedRun, after_fork, at_exit, engine_name, enter_iter_hooks, exit_hooks, is_running, leave_iter_hooks,
+    loop_stats, run,
 };
+pub use self::os_failure::handle_unix_error;
 pub use self::spin::set_spin;
 pub use self::time::{Timeout, auto_pause, sleep, timeout, with_timeout, within};

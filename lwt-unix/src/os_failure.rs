@@ -38,8 +38,8 @@ where
 
 #[expect(clippy::disallowed_methods, reason = "this is what the function is for")]
 fn end(error: &Error) -> ! {
-    let program = std::env::args().next().unwrap_or_default();
+    let program = std::env::args_os().next().unwrap_or_default();
     // If standard error is closed there is nobody to tell; the exit code tells all the same.
-    let _ = writeln!(io::stderr(), "{program}: {error}");
+    let _ = writeln!(io::stderr(), "{}: {error}", program.display());
     std::process::exit(2)
 }

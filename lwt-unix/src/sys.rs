@@ -69,8 +69,8 @@ pub(crate) fn once<R: Returned>(name: &'static str, call: impl FnOnce() -> R) ->
     outcome(call())
 }
 
-/// [`once`] for an engine's wait, which no plan of faults concerns: an engine that hears nothing is no fault
-/// of a call.
+/// [`once`] for an engine's wait and wake-up, which no plan of faults concerns: an engine that hears nothing
+/// is no fault of a call.
 pub(crate) fn unhooked<R: Returned>(call: impl FnOnce() -> R) -> io::Result<R> {
     outcome(call())
 }

@@ -58,6 +58,55 @@ pub mod coming_from_lwt {
         use crate::*;
     }
 
+    pub mod unix {
+        #![doc = include_str!("coming_from_lwt/unix.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod files {
+        #![doc = include_str!("coming_from_lwt/files.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod sockets {
+        #![doc = include_str!("coming_from_lwt/sockets.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod processes {
+        #![doc = include_str!("coming_from_lwt/processes.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod jobs {
+        #![doc = include_str!("coming_from_lwt/jobs.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod bytes {
+        #![doc = include_str!("coming_from_lwt/bytes.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod system {
+        #![doc = include_str!("coming_from_lwt/system.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
     pub mod preemptive {
         #![doc = include_str!("coming_from_lwt/preemptive.md")]
 

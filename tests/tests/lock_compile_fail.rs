@@ -1,5 +1,5 @@
-//! What the compiler says to those who break a rule of the runtime lock: each program of `compile_fail/lock`, beside what
-//! is expected.
+//! What the compiler says to those who break a rule of the runtime lock: each program of `compile_fail/lock`,
+//! beside what is expected.
 //!
 //! `TRYBUILD=overwrite cargo test -p lwt-tests --test lock_compile_fail` writes the expectations anew.
 

@@ -9,6 +9,7 @@ mod memory;
 mod pending;
 mod shared;
 mod tasks;
+mod threads;
 mod timers;
 
 use crate::harness::Row;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Row> {
         &memory::ROWS,
         &timers::ROWS,
         &jobs::ROWS,
+        &threads::ROWS,
         &files::ROWS,
         &echo::ROWS,
     ]

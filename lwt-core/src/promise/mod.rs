@@ -38,6 +38,7 @@ pub(crate) mod join;
 pub(crate) mod members;
 pub(crate) mod observe;
 pub(crate) mod resolver;
+pub(crate) mod section;
 pub(crate) mod teardown;
 mod unify;
 pub(crate) mod wait;

@@ -11,6 +11,7 @@ use super::cascade::When;
 use super::cell::Route;
 use super::handle::{Owner, plain_cell};
 use super::observe;
+use super::section;
 
 /// A pending promise that a cancel cannot touch, and its resolver (`Lwt.wait`).
 ///
@@ -54,8 +55,12 @@ fn make<T: 'static>(route: Route, origin: Origin) -> (Promise<T>, Resolver<T>) {
 /// Resolving takes the resolver, so that a second time does not compile. Resolving a promise that was
 /// cancelled has no effect. A resolver that is dropped rejects its promise with
 /// [`Abandoned`](crate::Abandoned), so that a lost wake-up is an error and not a hang; the callbacks then run
-/// as after [`wakeup_later`](Resolver::wakeup_later), or, where the drop is part of a panic's unwinding, at
-/// the next turn of the loop.
+/// as after [`wakeup_later`](Resolver::wakeup_later), or, where the drop is part of a panic's unwinding or
+/// happens in a blocking section, at the next turn of the loop.
+///
+/// # Panics
+/// Whatever resolves the promise does, if the thread is [in a section](crate::scheduler::set_in_section) in
+/// which promises are not to be touched. The promise is then abandoned.
 ///
 /// It belongs to its thread, as the promise does, and is invariant in `T`:
 ///
@@ -68,7 +73,9 @@ pub struct Resolver<T> {
 
 impl<T> Resolver<T> {
     #[inline]
+    #[track_caller]
     fn resolve(self, result: Result<T, Error>, when: When) {
+        section::check();
         let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is not dropped, and its owner is taken this one time.
         let owner = unsafe { ManuallyDrop::take(&mut this.owner) };
@@ -80,6 +87,7 @@ impl<T> Resolver<T> {
     ///
     /// Inside a cascade that is some 40 levels deep the callbacks wait for the outermost level instead.
     #[inline]
+    #[track_caller]
     pub fn wakeup(self, value: T) {
         self.resolve(Ok(value), When::Now);
     }
@@ -91,6 +99,7 @@ impl<T> Resolver<T> {
     }
 
     /// [`wakeup`](Resolver::wakeup) or [`wakeup_err`](Resolver::wakeup_err) (`Lwt.wakeup_result`).
+    #[track_caller]
     pub fn wakeup_result(self, result: Result<T, Error>) {
         self.resolve(result.map_err(fresh), When::Now);
     }
@@ -107,6 +116,7 @@ impl<T> Resolver<T> {
     /// r1.wakeup(());
     /// assert!(!p2.is_pending());
     /// ```
+    #[track_caller]
     pub fn wakeup_later(self, value: T) {
         self.resolve(Ok(value), When::Later);
     }
@@ -119,6 +129,7 @@ impl<T> Resolver<T> {
 
     /// [`wakeup_later`](Resolver::wakeup_later) or [`wakeup_later_err`](Resolver::wakeup_later_err)
     /// (`Lwt.wakeup_later_result`).
+    #[track_caller]
     pub fn wakeup_later_result(self, result: Result<T, Error>) {
         self.resolve(result.map_err(fresh), When::Later);
     }
@@ -127,6 +138,7 @@ impl<T> Resolver<T> {
     ///
     /// # Errors
     /// Gives the value back when the promise was cancelled, or nobody holds it any more.
+    #[track_caller]
     pub fn try_wakeup(self, value: T) -> Result<(), T> {
         if !self.is_wanted() {
             return Err(value);
@@ -173,8 +185,9 @@ impl<T> Drop for Resolver<T> {
     fn drop(&mut self) {
         // SAFETY: the owner is taken this one time: `resolve` forgets the resolver.
         let owner = unsafe { ManuallyDrop::take(&mut self.owner) };
-        let when = if std::thread::panicking() { When::NextTurn } else { When::Later };
         if owner.root().is_pending() {
+            let put_off = std::thread::panicking() || section::is_entered();
+            let when = if put_off { When::NextTurn } else { When::Later };
             let _ = owner.resolve(Err(Error::abandoned()), when);
         }
     }

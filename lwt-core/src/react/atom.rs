@@ -1,7 +1,8 @@
 //! [`Atom`]: a node with its value and its rule; what events and signals are handles on.
 //!
 //! 1. The value of an event is there while it occurs: from its update to the end of the step. That of a
-//!    signal is always there. Values are shared by `Rc`: to pass one on needs no clone of it.
+//!    signal is always there. Values are shared by `Rc`: to pass one on needs no clone of it, and a signal
+//!    that gets the one it has does not change.
 //! 2. The rule is out of its place while it runs. It runs in steps only, so never inside itself. If it
 //!    panics, the node does not change, and the step goes on.
 //! 3. A rule owns the handles that it reads, so it keeps them; it knows its own node by its argument only.
@@ -45,6 +46,8 @@ pub(super) struct Atom<T: 'static> {
     /// Set for signals.
     same: Option<Same<T>>,
     rule: Cell<Option<Rule<T>>>,
+    /// What a primitive takes when it is updated: the last that was sent in this step.
+    sent: Cell<Option<Rc<T>>>,
     /// Atoms that take this one's value in the next step.
     echoes: RefCell<Vec<Weak<Atom<T>>>>,
     /// What lives as long as this atom is in use: what feeds it.
@@ -94,6 +97,7 @@ impl<T: 'static> Atom<T> {
             value: RefCell::new(value),
             same,
             rule: Cell::new(rule),
+            sent: Cell::new(None),
             echoes: RefCell::new(Vec::new()),
             feed: RefCell::new(None),
             retained: RefCell::new(None),
@@ -113,18 +117,21 @@ impl<T: 'static> Atom<T> {
         self.node.stopped.get()
     }
 
-    /// Has a primitive take a value; part of a step.
+    /// Has a primitive take a value in this step, in place of one that was sent before in it.
     pub(super) fn send(self: &Rc<Self>, value: Rc<T>) {
-        if !self.is_stopped() {
-            self.put(value);
+        if self.is_stopped() {
+            return;
         }
+        let part: Rc<dyn Part> = self.clone();
+        update::enqueue(&part);
+        drop(self.sent.replace(Some(value)));
     }
 
     fn put(self: &Rc<Self>, value: Rc<T>) {
         if let (Some(same), Some(old)) = (&self.same, self.value()) {
             // If it cannot be compared it is not taken.
             let mut differs = false;
-            guarded(|| differs = !same(&old, &value));
+            guarded(|| differs = !Rc::ptr_eq(&old, &value) && !same(&old, &value));
             if !differs {
                 return guarded(|| drop(value));
             }
@@ -137,7 +144,7 @@ impl<T: 'static> Atom<T> {
         self.node.for_each_dependent(|dependent| update::enqueue(&dependent));
         for echo in self.echoes.borrow().iter() {
             let (echo, value) = (echo.clone(), value.clone());
-            update::next_step(move || {
+            update::echo(move || {
                 if let Some(echo) = echo.upgrade() {
                     echo.send(value);
                 }
@@ -167,7 +174,11 @@ impl<T: 'static> Atom<T> {
 
     /// Has `echo` take each value of this atom in the step after. Nobody is kept by it.
     pub(super) fn echo(&self, echo: &Rc<Atom<T>>) {
-        self.echoes.borrow_mut().push(Rc::downgrade(echo));
+        let mut echoes = self.echoes.borrow_mut();
+        if echoes.len() == echoes.capacity() {
+            echoes.retain(|echo| echo.strong_count() > 0);
+        }
+        echoes.push(Rc::downgrade(echo));
     }
 
     /// Keeps what feeds this atom until it stops or is dropped.
@@ -187,6 +198,9 @@ impl<T: 'static> Part for Atom<T> {
     }
 
     fn update(self: Rc<Self>) {
+        if let Some(sent) = self.sent.take() {
+            return self.put(sent);
+        }
         let Some(mut rule) = self.rule.take() else { return };
         let mut flow = Flow::Nothing;
         guarded(|| flow = rule(&self));
@@ -221,6 +235,7 @@ impl<T: 'static> Drop for Atom<T> {
         bury((
             self.rule.take(),
             self.value.take(),
+            self.sent.take(),
             links,
             self.feed.take(),
             self.retained.take(),

@@ -40,3 +40,8 @@ pub(super) fn bury(remains: impl Sized + 'static) {
         grave.busy.set(false);
     });
 }
+
+/// Gives back the memory that is kept for the next burial.
+pub(super) fn release_cached() {
+    GRAVE.with(|grave| grave.waiting.borrow_mut().shrink_to(0));
+}

@@ -24,7 +24,8 @@
 //!   every node is updated at most once, after all that it is made from. Occurrences of one step are
 //!   simultaneous.
 //! * **Inside a step** a `send` is not lost and does not recurse: it makes a step of its own when the
-//!   current one is done, before the outermost `send` returns; first come, first served.
+//!   current one is done, before the outermost `send` returns; first come, first served. What
+//!   [`fix`](Event::fix) feeds back goes first.
 //! * **Who is kept.** An event or a signal is kept by its handles and by what is made from it, not by what
 //!   it is made from: drop the last handle, and it is freed at once and does nothing any more. What is there
 //!   for the sake of its function has to be held, or [kept](Event::keep). Senders and setters keep nothing.
@@ -59,54 +60,8 @@
 //!
 //! # Coming from `Lwt_react`
 //!
-//! `E`, under the same names: [`never`](Event::never), [`retain`](Event::retain), [`stop`](Event::stop),
-//! [`trace`](Event::trace), [`once`](Event::once), [`drop_once`](Event::drop_once), [`app`](Event::app),
-//! [`map`](Event::map), [`stamp`](Event::stamp), [`filter`](Event::filter), [`diff`](Event::diff),
-//! [`changes`](Event::changes), [`on`](Event::on), [`dismiss`](Event::dismiss), [`until`](Event::until),
-//! [`accum`](Event::accum), [`fold`](Event::fold), [`select`](Event::select), [`merge`](Event::merge),
-//! [`switch`](Event::switch), [`fix`](Event::fix), [`l1`](Event::l1), [`l2`](Event::l2), [`l3`](Event::l3),
-//! [`l4`](Event::l4), [`l5`](Event::l5), [`l6`](Event::l6), [`with_finaliser`](Event::with_finaliser),
-//! [`next`](Event::next), [`limit`](Event::limit), [`from`](Event::from), [`to_stream`](Event::to_stream),
-//! [`of_stream`](Event::of_stream), [`delay`](Event::delay), [`keep`](Event::keep), [`app_s`](Event::app_s),
-//! [`app_p`](Event::app_p), [`map_s`](Event::map_s), [`map_p`](Event::map_p), [`filter_s`](Event::filter_s),
-//! [`filter_p`](Event::filter_p), [`diff_s`](Event::diff_s), [`accum_s`](Event::accum_s),
-//! [`fold_s`](Event::fold_s), [`merge_s`](Event::merge_s), [`run_s`](Event::run_s), [`run_p`](Event::run_p).
-//!
-//! `S`, under the same names: [`value`](Signal::value), [`retain`](Signal::retain), [`stop`](Signal::stop),
-//! [`trace`](Signal::trace), [`app`](Signal::app), [`map`](Signal::map), [`filter`](Signal::filter),
-//! [`diff`](Signal::diff), [`changes`](Signal::changes), [`sample`](Signal::sample), [`on`](Signal::on),
-//! [`dismiss`](Signal::dismiss), [`accum`](Signal::accum), [`fold`](Signal::fold), [`merge`](Signal::merge),
-//! [`switch`](Signal::switch), [`bind`](Signal::bind), [`fix`](Signal::fix), [`l1`](Signal::l1),
-//! [`l2`](Signal::l2), [`l3`](Signal::l3), [`l4`](Signal::l4), [`l5`](Signal::l5), [`l6`](Signal::l6),
-//! [`with_finaliser`](Signal::with_finaliser), [`limit`](Signal::limit), [`keep`](Signal::keep),
-//! [`app_s`](Signal::app_s), [`map_s`](Signal::map_s), [`filter_s`](Signal::filter_s),
-//! [`diff_s`](Signal::diff_s), [`sample_s`](Signal::sample_s), [`accum_s`](Signal::accum_s),
-//! [`fold_s`](Signal::fold_s), [`merge_s`](Signal::merge_s), [`bind_s`](Signal::bind_s),
-//! [`run_s`](Signal::run_s), [`l1_s`](Signal::l1_s), [`l2_s`](Signal::l2_s), [`l3_s`](Signal::l3_s),
-//! [`l4_s`](Signal::l4_s), [`l5_s`](Signal::l5_s), [`l6_s`](Signal::l6_s).
-//!
-//! | there | here |
-//! |---|---|
-//! | `E.create`, `S.create` | [`Event::create`], [`Signal::create`] |
-//! | `send ~step`, `set ~step` | [`Sender::send_in`], [`Setter::set_in`] |
-//! | `Step` | [`Step`] |
-//! | `?eq` | the form with `_eq` in its name |
-//! | `E.equal`, `S.equal`, `S.eq_fun` | `==`, `==`, none: the equality stays inside |
-//! | `trace ~iff` | [`Event::trace_if`], [`Signal::trace_if`] |
-//! | `when_` | [`Event::on`], [`Signal::on`] |
-//! | `E.fmap`, `S.fmap` | [`Event::filter_map`], [`Signal::filter_map`] |
-//! | `E.fmap_s`, `E.fmap_p` | [`Event::filter_map_s`], [`Event::filter_map_p`] |
-//! | `S.fmap_s` | [`Signal::filter_map_s`] |
-//! | `E.Option.some`, `E.Option.value` | `map(..)`, [`Event::values`] and [`Event::values_or`] |
-//! | `S.const`, `S.return` | [`Signal::constant`] |
-//! | `S.hold` | [`Event::hold`] |
-//! | `S.switch` with an event of signals | `events.hold(signal).switch()` |
-//! | `S.Bool` | [`Signal::not`], [`Signal::and`], [`Signal::or`], [`Signal::flip`] |
-//! | | [`Signal::edge`], [`Signal::rise`], [`Signal::fall`] |
-//! | `S.Pair` | [`Signal::pair`], [`Signal::fst`], [`Signal::snd`] |
-//! | `S.Option` | [`Signal::or_always`], [`Signal::or_last`], [`Signal::has_some`], else `map` |
-//! | `S.Int`, `S.Float`, `S.Compare` | [`Signal::map`] and [`Signal::l2`] with the operator |
-//! | `S.Make`, `S.Special` | none: `==` comes with the type |
+//! Functions have their names; `?eq` is a form with `_eq` in its name, `~step` one with `_in`, `fmap` is
+//! `filter_map`. The guide has a table of all: `lwt::docs::coming_from_lwt::react`.
 //!
 //! Where it leaves Lwt: a `send` inside a step waits instead of failing; a failed promise is told and does
 //! not hold up `limit`; the signals of the `_s` family lose no change that comes before the first answer;
@@ -134,3 +89,9 @@ mod update;
 pub use event::{Event, Sender};
 pub use signal::{Setter, Signal};
 pub use step::Step;
+
+/// Gives back the memory that this thread keeps for the next step.
+pub(crate) fn release_cached() {
+    update::release_cached();
+    grave::release_cached();
+}

@@ -9,7 +9,7 @@
 //!    [`Node::cut`] and [`Node::unlink`] give back.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use super::update::Entry;
@@ -117,67 +117,33 @@ impl Link {
     }
 }
 
-/// Lifts `part` above its new source, and what depends on it with it. Each node is lifted once: they come in
-/// the order of their old ranks, and the highest demand on a node comes first.
+/// Lifts `part` above its new source, and what depends on it with it. They come in the order of their old
+/// ranks, in which nobody comes before what it is made from; so each is lifted once, as high as it must be.
 ///
 /// Whether there was no cycle. If there was, the link is out again.
 fn raise(part: &Rc<dyn Part>, source: &Rc<dyn Part>) -> bool {
     let mut acyclic = true;
-    let mut lifts = BinaryHeap::new();
-    let demand = |part: &Rc<dyn Part>, above: u64| {
+    let mut lifts: BTreeMap<(u64, u64), (Rc<dyn Part>, u64)> = BTreeMap::new();
+    let demand = |lifts: &mut BTreeMap<_, _>, part: Rc<dyn Part>, above: u64| {
         let node = part.node();
-        (node.rank() <= above).then(|| Lift {
-            old: node.rank(),
-            id: node.id,
-            to: above + 1,
-            part: part.clone(),
-        })
-    };
-    lifts.extend(demand(part, source.node().rank()));
-    while let Some(Lift { to, part: lifted, .. }) = lifts.pop() {
-        let node = lifted.node();
-        if node.rank() >= to {
-            continue;
+        if node.rank() <= above {
+            let (_, to) = lifts.entry((node.rank(), node.id)).or_insert((part, 0));
+            *to = (above + 1).max(*to);
         }
+    };
+    demand(&mut lifts, part.clone(), source.node().rank());
+    while let Some((_, (lifted, to))) = lifts.pop_first() {
+        let node = lifted.node();
         if node.id == source.node().id {
             // Its owner still keeps the source, so this frees nothing.
             drop(part.node().unlink(source.node()));
             acyclic = false;
         }
         node.rank.set(to);
-        node.for_each_dependent(|dependent| lifts.extend(demand(&dependent, to)));
+        node.for_each_dependent(|dependent| demand(&mut lifts, dependent, to));
     }
     acyclic
 }
-
-/// A demand that a node has at least the rank `to`.
-struct Lift {
-    old: u64,
-    id: u64,
-    to: u64,
-    part: Rc<dyn Part>,
-}
-
-impl Ord for Lift {
-    /// The greatest comes out first.
-    fn cmp(&self, other: &Lift) -> std::cmp::Ordering {
-        (other.old, other.id, self.to).cmp(&(self.old, self.id, other.to))
-    }
-}
-
-impl PartialOrd for Lift {
-    fn partial_cmp(&self, other: &Lift) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Lift {
-    fn eq(&self, other: &Lift) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Lift {}
 
 /// The lower ends of a node's edges, each in a place that stays its own.
 #[derive(Default)]

@@ -145,9 +145,9 @@ where
         caught(|| self.f.call(|f| f(value)))
     }
 
-    /// Makes the calls that wait, until one takes its time.
+    /// Makes the calls that wait, until one takes its time, or nobody wants the results any more.
     fn go(self: &Rc<Self>) {
-        while !self.busy.get() {
+        while !self.busy.get() && self.out.is_wanted() {
             let next = self.waiting.borrow_mut().pop_front();
             let Some(value) = next else { return };
             self.busy.set(true);
@@ -199,7 +199,8 @@ pub(super) fn limit<T: 'static>(
     });
     event.atom.set_feed(watching);
     if limited {
-        limiter.begin();
+        let promise = limiter.begin();
+        limiter.wait_for(promise);
     }
     event
 }
@@ -209,15 +210,20 @@ impl<T: 'static, F: FnMut() -> Promise<()> + 'static> Limiter<T, F> {
     fn pass(self: &Rc<Self>) {
         while !self.limited.get() {
             let Some(value) = self.delayed.take() else { return };
-            self.begin();
+            let promise = self.begin();
             self.out.send_shared(value);
+            self.wait_for(promise);
         }
     }
 
-    fn begin(self: &Rc<Self>) {
+    fn begin(&self) -> Promise<()> {
         self.limited.set(true);
         // A copy of our own: to give it up leaves nothing behind, and cancels nobody else's promise.
-        let promise = caught(|| self.f.call(|f| f())).protected();
+        caught(|| self.f.call(|f| f())).protected()
+    }
+
+    /// Nothing is let through until then.
+    fn wait_for(self: &Rc<Self>, promise: Promise<()>) {
         match promise.try_take() {
             Ok(result) => self.end(result),
             Err(promise) => {

@@ -249,7 +249,7 @@ impl<T: 'static> Signal<T> {
         if !Rc::ptr_eq(&signal.atom, &delayed.atom) {
             signal.atom.echo(&delayed.atom);
             let first = signal.now();
-            update::next_step(move || setter.take(first));
+            update::echo(move || setter.take(first));
         }
         result
     }
@@ -272,8 +272,8 @@ impl<T: 'static> Setter<T> {
         update::step(move || setter.take(value));
     }
 
-    /// Adds a change to a step, which makes it together with the others of that step (`set ~step`). See
-    /// [`Step`].
+    /// Adds a change to a step, which makes it together with the others of that step (`set ~step`). Of two
+    /// for the same signal the later one counts. See [`Step`].
     pub fn set_in(&self, step: &mut Step, value: T) {
         let (setter, value) = (self.clone(), Rc::new(value));
         step.add(move || setter.take(value));

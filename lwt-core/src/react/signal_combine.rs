@@ -1,6 +1,5 @@
 //! Signals from several signals: `app`, `merge`, `switch`, `bind`, lifting.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Signal;
@@ -93,7 +92,7 @@ impl<T: 'static> Signal<T> {
     }
 
     /// The signal that `f` makes of the value, until the value changes; then the one that it makes of that,
-    /// and so on (`S.bind`). It has the equality of the signal that it is.
+    /// and so on (`S.bind`).
     ///
     /// What `f` makes is let go of when it is replaced.
     ///
@@ -107,13 +106,22 @@ impl<T: 'static> Signal<T> {
     /// set_b.set(3);
     /// assert_eq!(chosen.value(), 3);
     /// ```
-    pub fn bind<U: 'static>(&self, f: impl FnMut(&T) -> Signal<U> + 'static) -> Signal<U> {
+    pub fn bind<U: PartialEq + 'static>(&self, f: impl FnMut(&T) -> Signal<U> + 'static) -> Signal<U> {
         self.map_same(f, always_new()).switch()
+    }
+
+    /// [`bind`](Signal::bind) with an equality of one's own (`S.bind ~eq`).
+    pub fn bind_eq<U: 'static>(
+        &self,
+        f: impl FnMut(&T) -> Signal<U> + 'static,
+        eq: impl Fn(&U, &U) -> bool + 'static,
+    ) -> Signal<U> {
+        self.map_same(f, always_new()).switch_eq(eq)
     }
 }
 
 impl<T: 'static> Signal<Signal<T>> {
-    /// The signal that is this one's value (`S.switch`). It has the equality of that.
+    /// The signal that is this one's value (`S.switch`).
     ///
     /// A signal that is made from the result itself cannot be switched to: the hook of unhandled rejections
     /// is told, and the result keeps its value until the next switch.
@@ -126,19 +134,23 @@ impl<T: 'static> Signal<Signal<T>> {
     /// switch.send(b);
     /// assert_eq!(value.value(), 2);
     /// ```
-    pub fn switch(&self) -> Signal<T> {
-        let outer = self.clone();
-        let mut current = Some(self.with(Signal::clone));
-        let first = self.with(Signal::now);
-        let same_now = Rc::new(RefCell::new(self.with(Signal::same)));
-        let same_then = same_now.clone();
-        let same: Same<T> = Rc::new(move |a, b| {
-            let same = same_then.borrow().clone();
-            same(a, b)
-        });
+    pub fn switch(&self) -> Signal<T>
+    where
+        T: PartialEq,
+    {
+        self.switch_same(by_eq())
+    }
+
+    /// [`switch`](Signal::switch) with an equality of one's own (`S.switch ~eq`).
+    pub fn switch_eq(&self, eq: impl Fn(&T, &T) -> bool + 'static) -> Signal<T> {
+        self.switch_same(Rc::new(eq))
+    }
+
+    fn switch_same(&self, same: Same<T>) -> Signal<T> {
+        let (outer, mut current) = (self.clone(), Some(self.with(Signal::clone)));
         let mut parts = vec![self.part()];
         parts.extend(current.iter().map(Signal::part));
-        Signal::derived(first, same, parts, move |me| {
+        Signal::derived(self.with(Signal::now), same, parts, move |me| {
             let next = outer.now();
             if current.as_ref().is_some_and(|current| Rc::ptr_eq(&current.atom, &next.atom)) {
                 return Flow::Value(next.now());
@@ -147,7 +159,6 @@ impl<T: 'static> Signal<Signal<T>> {
             if !me.relink(before, next.part()) {
                 panic!("a signal was switched to one that is made from it");
             }
-            drop(same_now.replace(next.same()));
             current = Some((*next).clone());
             Flow::Again
         })

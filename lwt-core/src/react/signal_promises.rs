@@ -315,7 +315,7 @@ impl<T: 'static> Signal<T> {
     }
 
     /// The signal that `f` promises for the value, until it promises another one: one call after the other
-    /// (`S.bind_s`). It has the equality of the signal that it is.
+    /// (`S.bind_s`).
     ///
     /// # Errors
     /// As [`map_s`](Signal::map_s).
@@ -331,11 +331,21 @@ impl<T: 'static> Signal<T> {
     /// assert!(matches!(chosen.state(), State::Fulfilled(signal) if signal.value() == 3));
     /// ```
     #[track_caller]
-    pub fn bind_s<U: 'static>(
+    pub fn bind_s<U: PartialEq + 'static>(
         &self,
         f: impl FnMut(&T) -> Promise<Signal<U>> + 'static,
     ) -> Promise<Signal<U>> {
         self.map_s_same(f, always_new()).map(|signals| signals.switch())
+    }
+
+    /// [`bind_s`](Signal::bind_s) with an equality of one's own (`S.bind_s ~eq`).
+    #[track_caller]
+    pub fn bind_s_eq<U: 'static>(
+        &self,
+        f: impl FnMut(&T) -> Promise<Signal<U>> + 'static,
+        eq: impl Fn(&U, &U) -> bool + 'static,
+    ) -> Promise<Signal<U>> {
+        self.map_s_same(f, always_new()).map(|signals| signals.switch_eq(eq))
     }
 }
 

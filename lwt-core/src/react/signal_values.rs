@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::atom::Flow;
+use super::signal::by_eq;
 use super::{Event, Signal};
 
 impl Signal<bool> {
@@ -124,7 +125,7 @@ impl<T: PartialEq + Clone + 'static> Signal<Option<T>> {
         };
         let first = value().unwrap_or_else(|| default.now());
         let parts = [self.part(), default.part()];
-        Signal::derived(first, default.same(), parts, move |_| Flow::from(value()))
+        Signal::derived(first, by_eq(), parts, move |_| Flow::from(value()))
     }
 
     /// Whether there is a value.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::promise::cascade::guarded;
+
 use super::update;
 
 /// What is to happen in one step (`React.Step`): see [`Sender::send_in`](super::Sender::send_in) and
@@ -37,7 +39,7 @@ impl Step {
 
     /// Makes it happen (`Step.execute`); when, as with [`Sender::send`](super::Sender::send).
     pub fn execute(self) {
-        update::step(move || self.0.into_iter().for_each(|change| change()));
+        update::step(move || self.0.into_iter().for_each(guarded));
     }
 }
 

@@ -4,8 +4,8 @@
 //! 1. A *step* is one update of the graph: primitives change, then each node that has a changed source is
 //!    updated, in the order of ranks, once.
 //! 2. One step at a time: what is sent during a step, or during the actions at its end, waits. The outermost
-//!    send makes all steps that wait before it returns, first come first served; only the echo of a `fix`
-//!    goes before them.
+//!    send makes all steps that wait before it returns, first come first served; only the *echoes* of a step,
+//!    what its `fix` loops feed back, go before them, together in one step.
 //! 3. When the graph has come to rest, the step's occurrences are dropped, and then the step's *actions*
 //!    run: what is to happen with promises, streams and other code outside the graph.
 //! 4. The queues know nodes weakly: a node that was dropped in the meantime is not updated.
@@ -40,6 +40,7 @@ struct Time {
     /// Events that occur in this step.
     occurring: RefCell<Vec<Weak<dyn Part>>>,
     actions: RefCell<VecDeque<Action>>,
+    echoes: RefCell<Vec<Action>>,
 }
 
 thread_local! {
@@ -52,6 +53,7 @@ thread_local! {
             queue: RefCell::new(BinaryHeap::new()),
             occurring: RefCell::new(Vec::new()),
             actions: RefCell::new(VecDeque::new()),
+            echoes: RefCell::new(Vec::new()),
         })
     };
 }
@@ -81,11 +83,11 @@ pub(super) fn step(change: impl FnOnce() + 'static) {
     });
 }
 
-/// Makes a step of `change` right after the current one, before all that wait; or now.
-pub(super) fn next_step(change: impl FnOnce() + 'static) {
+/// Has `change` be a part of the step right after the current one, which goes before all that wait; or makes
+/// a step of it now.
+pub(super) fn echo(change: impl FnOnce() + 'static) {
     if TIME.with(|time| time.running.get()) {
-        let later = Waiting::new(change);
-        TIME.with(|time| time.waiting.borrow_mut().push_front(later));
+        TIME.with(|time| time.echoes.borrow_mut().push(Box::new(change)));
     } else {
         step(change);
     }
@@ -143,7 +145,25 @@ impl Time {
         while let Some(action) = pop(&self.actions) {
             guarded(action);
         }
+        let echoes = self.echoes.take();
+        if !echoes.is_empty() {
+            let together = Waiting::new(move || echoes.into_iter().for_each(guarded));
+            self.waiting.borrow_mut().push_front(together);
+        }
     }
+
+    /// Gives memory back, but for `many` places in each queue.
+    fn shrink_to(&self, many: usize) {
+        self.waiting.borrow_mut().shrink_to(many);
+        self.queue.borrow_mut().shrink_to(many);
+        self.occurring.borrow_mut().shrink_to(many);
+        self.actions.borrow_mut().shrink_to(many);
+    }
+}
+
+/// Gives back the memory that is kept for the next step.
+pub(super) fn release_cached() {
+    TIME.with(|time| time.shrink_to(0));
 }
 
 /// The time in which steps are made. At its end the memory of long queues goes.
@@ -151,11 +171,7 @@ struct Running<'a>(&'a Time);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        const MANY: usize = 64;
-        self.0.waiting.borrow_mut().shrink_to(MANY);
-        self.0.queue.borrow_mut().shrink_to(MANY);
-        self.0.occurring.borrow_mut().shrink_to(MANY);
-        self.0.actions.borrow_mut().shrink_to(MANY);
+        self.0.shrink_to(64);
         self.0.running.set(false);
     }
 }

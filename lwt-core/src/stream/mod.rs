@@ -58,11 +58,9 @@
 //!
 //! # Coming from `Lwt_stream`
 //!
-//! `return` is [`ready`], `return_lwt` is [`of_promise`], `of_array` is [`of_list`], `of_seq` is [`of_iter`],
-//! `of_lwt_seq` is [`of_seq`], `wrap_exn` is [`wrap_err`](Stream::wrap_err); `junk_old` is
-//! [`junk_available`](Stream::junk_available). `create`'s `push None` is [`Push::close`]. Lwt has no
-//! [`map_n`](Stream::map_n), [`filter_n`](Stream::filter_n), [`filter_map_n`](Stream::filter_map_n), nor their
-//! `_p` forms.
+//! Functions have their names; `create`'s `push None` is [`Push::close`]. The guide has a table of all:
+//! `lwt::docs::coming_from_lwt::streams`. Lwt has no [`map_n`](Stream::map_n),
+//! [`filter_n`](Stream::filter_n), [`filter_map_n`](Stream::filter_map_n), nor their `_p` forms.
 
 mod buffer;
 mod combine;

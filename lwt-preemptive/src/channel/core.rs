@@ -1,12 +1,14 @@
 //! [`Core`]: what the two ends of a channel share, and who of those who wait may go on.
 //!
-//! 1. Whoever has to wait gets a place in a line, one line for senders and one for receivers, first come first served.
-//! 2. *Entitled* are as many of the first in the line of receivers as there are items, and as many of the first senders as
-//!    there is room. Who comes anew is behind all who wait: he gets on only if there is more than they are entitled to.
-//! 3. Whoever becomes entitled is called, once: by the item or the room that came, or by one who was entitled and left
-//!    his place without using it. So a waiter that is cancelled loses no item and no call.
-//! 4. A channel that is closed takes no items any more. Receivers get those that are there, and are told of the end when
-//!    there are none.
+//! 1. Whoever has to wait gets a place in a line, one line for senders and one for receivers, first come
+//!    first served.
+//! 2. *Entitled* are as many of the first in the line of receivers as there are items, and as many of the
+//!    first senders as there is room. Who comes anew is behind all who wait: he gets on only if there is more
+//!    than they are entitled to.
+//! 3. Whoever becomes entitled is called, once: by the item or the room that came, or by one who was entitled
+//!    and left his place without using it. So a waiter that is cancelled loses no item and no call.
+//! 4. A channel that is closed takes no items any more. Receivers get those that are there, and are told of
+//!    the end when there are none.
 //! 5. Wakers are called, and values dropped, after the lock is given up.
 
 use std::collections::VecDeque;

@@ -5,18 +5,21 @@
 //! | [`to_loop`] | threads: [`ThreadSender`] | a loop: [`LoopReceiver`] |
 //! | [`from_loop`] | a loop: [`LoopSender`] | threads: [`ThreadReceiver`] |
 //!
-//! * *Order.* Items arrive in the order in which they were sent. Those who wait, for an item or for room, are served in
-//!   the order in which they came; a `try_` form does not overtake them.
+//! * *Order.* Items arrive in the order in which they were sent. Those who wait, for an item or for room, are
+//!   served in the order in which they came; a `try_` form does not overtake them.
 //! * *Bound.* Who sends into a full channel waits: back-pressure.
-//! * *The end.* A channel is closed by [`close`](ThreadSender::close) on either side, or by the drop of a side's last
-//!   handle. Then nothing can be sent any more; what is there is still received, unless nobody is left to do so.
-//! * *Cancelling* a receive loses no item, and its turn goes to the next who waits. Cancelling a send drops the item
-//!   unsent.
-//! * *Wakes.* A loop that is awake is not woken; one that sleeps is woken once, however much is sent until it looks.
-//! * *Blocking* on a loop's own thread, or with the [runtime lock](crate::lock) held, is an error ([`CannotBlock`]).
+//! * *The end.* A channel is closed by [`close`](ThreadSender::close) on either side, or by the drop of a
+//!   side's last handle. Then nothing can be sent any more; what is there is still received, unless nobody is
+//!   left to do so.
+//! * *Cancelling* a receive loses no item, and its turn goes to the next who waits. Cancelling a send drops
+//!   the item unsent.
+//! * *Wakes.* A loop that is awake is not woken; one that sleeps is woken once, however much is sent until it
+//!   looks.
+//! * *Blocking* on a loop's own thread, or with the [runtime lock](crate::lock) held, is an error
+//!   ([`CannotBlock`]).
 //!
-//! Every side has any number of handles. The loop's ends may be sent to another thread, too, and are then used by the
-//! loop of that thread.
+//! Every side has any number of handles. The loop's ends may be sent to another thread, too, and are then
+//! used by the loop of that thread.
 //!
 //! ```
 //! use lwt_preemptive::channel;
@@ -83,8 +86,8 @@ pub struct LoopSender<T> {
     core: Arc<Core<T>>,
 }
 
-/// The receiving end for threads: it blocks while the channel is empty. See [`from_loop`]. As an iterator it gives the
-/// items until the channel is closed.
+/// The receiving end for threads: it blocks while the channel is empty. See [`from_loop`]. As an iterator it
+/// gives the items until the channel is closed.
 pub struct ThreadReceiver<T> {
     core: Arc<Core<T>>,
 }
@@ -275,7 +278,8 @@ impl<T: Send> ThreadReceiver<T> {
     /// The next item; blocks until there is one.
     ///
     /// # Errors
-    /// [`RecvError::Closed`] when there is no item and none can come; [`RecvError::CannotBlock`] on a thread that must not.
+    /// [`RecvError::Closed`] when there is no item and none can come; [`RecvError::CannotBlock`] on a thread
+    /// that must not.
     pub fn recv(&self) -> Result<T, RecvError> {
         self.recv_until(None).map(|item| item.unwrap_or_else(|| unreachable!("there is no deadline")))
     }

@@ -24,10 +24,11 @@ use super::calls;
 /// ```
 ///
 /// # Storage
-/// What a [`Key`] is set to belongs to the thread that set it, and is shared there without a lock. So it does not go to
-/// another thread by itself. [`carrying`](Call::carrying) takes a copy along, for keys whose values are `Clone + Send`;
-/// inside, `get` and all else work as on the loop, also in promises of a loop of the call's own. For a value that is large
-/// or to be shared set the key to an `Arc` of it. A value that is not `Send` stays at home.
+/// What a [`Key`] is set to belongs to the thread that set it, and is shared there without a lock. So it does
+/// not go to another thread by itself. [`carrying`](Call::carrying) takes a copy along, for keys whose values
+/// are `Clone + Send`; inside, `get` and all else work as on the loop, also in promises of a loop of the
+/// call's own. For a value that is large or to be shared set the key to an `Arc` of it. A value that is not
+/// `Send` stays at home.
 #[derive(Debug, Clone)]
 pub struct Call<C = Nothing> {
     name: Option<&'static str>,

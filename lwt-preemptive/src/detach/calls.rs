@@ -31,8 +31,9 @@ pub(super) fn about(name: Option<&'static str>) -> Option<About> {
     name.map(|name| About { name, origin })
 }
 
-/// The named calls that run now, in all pools of the process: what a program that seems to hang may print, beside
-/// the promises that are pending (`lwt_core::registry`, which has the promise of each call by the same line).
+/// The named calls that run now, in all pools of the process: what a program that seems to hang may print,
+/// beside the promises that are pending (`lwt_core::registry`, which has the promise of each call by the same
+/// line).
 ///
 /// ```
 /// use lwt_preemptive::detach::{Call, calls};

@@ -7,14 +7,14 @@
 //!    └──────── release ────┘  └──── release: the queue is empty ──────┘      └─────┘ holds it
 //! ```
 //!
-//! 1. *First come, first served.* A lock that is awaited is never free: whoever releases it gives it to the first in the
-//!    queue, in one step. So nobody can take it in between, and a thread that releases it and takes it again waits behind
-//!    all who waited.
-//! 2. `word` tells what the fast paths need: [`HELD`], [`AWAITED`] (somebody is in the queue), [`DUE`] (somebody there has
-//!    waited longer than the interval). `AWAITED` and `DUE` change under the queue's mutex only; `HELD` without it only
-//!    while neither is set.
-//! 3. Nobody ticks. Who waits looks at the clock himself, once, and leaves `DUE` for the holder to find; a holder with
-//!    nobody behind him pays one atomic operation to take the lock and one to release it.
+//! 1. *First come, first served.* A lock that is awaited is never free: whoever releases it gives it to the
+//!    first in the queue, in one step. So nobody can take it in between, and a thread that releases it and
+//!    takes it again waits behind all who waited.
+//! 2. `word` tells what the fast paths need: [`HELD`], [`AWAITED`] (somebody is in the queue), [`DUE`]
+//!    (somebody there has waited longer than the interval). `AWAITED` and `DUE` change under the queue's
+//!    mutex only; `HELD` without it only while neither is set.
+//! 3. Nobody ticks. Who waits looks at the clock himself, once, and leaves `DUE` for the holder to find; a
+//!    holder with nobody behind him pays one atomic operation to take the lock and one to release it.
 //! 4. Only the first in the queue spins before he parks, and only where there is a second processor.
 
 use std::collections::VecDeque;
@@ -80,7 +80,8 @@ impl Fair {
         }
     }
 
-    /// Lets all who wait have the lock before the caller, who holds it, goes on with it. Says whether anybody waited.
+    /// Lets all who wait have the lock before the caller, who holds it, goes on with it. Says whether anybody
+    /// waited.
     pub(super) fn hand_over(&self) -> bool {
         if self.word.load(Ordering::Relaxed) & AWAITED == 0 {
             return false;

@@ -1,11 +1,11 @@
 //! [`Locked`]: a value that is reached with the token of a runtime lock.
 //!
-//! 1. A shared reference to the value borrows the token; a [`WriteGuard`] borrows it exclusively. There is one token
-//!    ([rule 1](super)), so a `WriteGuard` is alone, and a reference sees no writing.
-//! 2. The token has to be that of the value's own lock. This is checked at each access; a lifetime cannot tell two locks
-//!    apart.
-//! 3. The value moves between threads with the lock, so it has to be `Send`; it need not be `Sync`, because a thread that
-//!    reads it is the only one.
+//! 1. A shared reference to the value borrows the token; a [`WriteGuard`] borrows it exclusively. There is
+//!    one token ([rule 1](super)), so a `WriteGuard` is alone, and a reference sees no writing.
+//! 2. The token has to be that of the value's own lock. This is checked at each access; a lifetime cannot
+//!    tell two locks apart.
+//! 3. The value moves between threads with the lock, so it has to be `Send`; it need not be `Sync`, because a
+//!    thread that reads it is the only one.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -31,9 +31,9 @@ pub struct Locked<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: a thread reaches the value through `&Locked` only with the token of its lock, and so alone (rule 1). With the
-// lock the value, or an exclusive reference to it, comes to other threads, hence `Send`. A shared reference that is passed
-// on to further threads by its holder needs `T: Sync` by itself.
+// SAFETY: a thread reaches the value through `&Locked` only with the token of its lock, and so alone (rule
+// 1). With the lock the value, or an exclusive reference to it, comes to other threads, hence `Send`. A
+// shared reference that is passed on to further threads by its holder needs `T: Sync` by itself.
 unsafe impl<T: Send> Sync for Locked<T> {}
 
 /// The error of a value whose writer has panicked in the midst of it.
@@ -76,13 +76,13 @@ impl<T: Send> Locked<T> {
     #[track_caller]
     pub fn try_get<'a>(&'a self, token: &'a Token<'_>) -> Result<&'a T, Poisoned> {
         self.check(token)?;
-        // SAFETY: this thread holds the lock as long as the token is borrowed, and nobody has borrowed the token
-        // exclusively, so nobody writes (rule 1).
+        // SAFETY: this thread holds the lock as long as the token is borrowed, and nobody has borrowed the
+        // token exclusively, so nobody writes (rule 1).
         Ok(unsafe { &*self.value.get() })
     }
 
-    /// The value, to write. No other locked value can be reached while the guard lives: see [`get_both`](Locked::get_both)
-    /// for two.
+    /// The value, to write. No other locked value can be reached while the guard lives: see
+    /// [`get_both`](Locked::get_both) for two.
     ///
     /// # Panics
     /// As [`get`](Locked::get).
@@ -141,7 +141,8 @@ impl<T: Send> Locked<T> {
         self.poisoned.load(Ordering::Relaxed)
     }
 
-    /// The value, poisoned or not, to be put right; from now on it is not poisoned, unless a panic comes again.
+    /// The value, poisoned or not, to be put right; from now on it is not poisoned, unless a panic comes
+    /// again.
     ///
     /// # Panics
     /// If the token is that of another lock.
@@ -154,7 +155,7 @@ impl<T: Send> Locked<T> {
     }
 
     /// The value, of which nobody else has a reference: no lock is needed.
-    pub fn as_mut(&mut self) -> &mut T {
+    pub fn inner_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 

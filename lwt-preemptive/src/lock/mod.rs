@@ -1,8 +1,9 @@
-//! The runtime lock: values that a loop shares with threads, and who may touch them when (OCaml's master lock and its
-//! blocking sections).
+//! The runtime lock: values that a loop shares with threads, and who may touch them when (OCaml's master lock
+//! and its blocking sections).
 //!
-//! Promises never leave their loop's thread. What threads and a loop have in common is kept in [`Locked`] values of the
-//! loop's [`RuntimeLock`]. Whoever holds the lock has a [`Token`], and the values are reached through it:
+//! Promises never leave their loop's thread. What threads and a loop have in common is kept in [`Locked`]
+//! values of the loop's [`RuntimeLock`]. Whoever holds the lock has a [`Token`], and the values are reached
+//! through it:
 //!
 //! ```
 //! use lwt_preemptive::lock::RuntimeLock;
@@ -15,8 +16,8 @@
 //!         scope.spawn(|| {
 //!             lock.attach(|token| {
 //!                 *total.get_mut(token) += 1;
-//!                 // Blocking calls and long computations: the lock is given up for their time, and the compiler sees to
-//!                 // it that nothing is held across them.
+//!                 // Blocking calls and long computations: the lock is given up for their time, and the
+//!                 // compiler sees to it that nothing is held across them.
 //!                 token.blocking(|| thread::sleep(std::time::Duration::from_millis(1)));
 //!                 *total.get_mut(token) += 1;
 //!             })
@@ -38,21 +39,24 @@
 //! ```
 //!
 //! # Rules
-//! 1. *One token.* A lock has one holder, and its holder one token at most, lent as `&mut Token` to a closure. So what is
-//!    reached through a shared borrow of the token is not written by anybody meanwhile, and what is reached through the
-//!    exclusive one is reached by nobody else.
-//! 2. *The token stays.* It is neither `Send` nor `Sync` nor `Clone`; its lifetime is the closure's own and invariant, so it
-//!    can neither escape nor be exchanged for another one.
-//! 3. *Blocking sections* take the token by `&mut`: no reference got through it lives in them. In a section the thread
+//! 1. *One token.* A lock has one holder, and its holder one token at most, lent as `&mut Token` to a
+//!    closure. So what is reached through a shared borrow of the token is not written by anybody meanwhile,
+//!    and what is reached through the exclusive one is reached by nobody else.
+//! 2. *The token stays.* It is neither `Send` nor `Sync` nor `Clone`; its lifetime is the closure's own and
+//!    invariant, so it can neither escape nor be exchanged for another one.
+//! 3. *Blocking sections* take the token by `&mut`: no reference got through it lives in them. Nor do the
+//!    promises of the lock's loop get on in them: resolving one there is a panic. In a section the thread
 //!    counts as not attached; it may attach anew, which is what a callback out of a C library does.
-//! 4. *Attaching* on a thread that holds a lock already, this one or another's, is an error and not a dead-lock.
-//! 5. *Panics* give the lock back on their way. A value that was being written when one came through is *poisoned*: it
-//!    says so until it is put right.
-//! 6. *Fairness.* First come, first served ([`fair`](self) is the name of the file). A thread that does not want to give
-//!    the lock up, but would let others in, calls [`Token::checkpoint`] now and then: it costs a load while nobody has
-//!    waited longer than the [switch interval](RuntimeLock::set_switch_interval), and hands the lock over when somebody
-//!    has. The loop does the same on each turn.
-//! 7. A loop without a lock pays nothing. With one it takes and releases it once for each poll that may block.
+//! 4. *Attaching* on a thread that holds a lock already, this one or another's, is an error and not a
+//!    dead-lock.
+//! 5. *Panics* give the lock back on their way. A value that was being written when one came through is
+//!    *poisoned*: it says so until it is put right.
+//! 6. *Fairness.* First come, first served ([`fair`](self) is the name of the file). A thread that does not
+//!    want to give the lock up, but would let others in, calls [`Token::checkpoint`] now and then: it costs a
+//!    load while nobody has waited longer than the [switch interval](RuntimeLock::set_switch_interval), and
+//!    hands the lock over when somebody has. The loop does the same on each turn.
+//! 7. A loop without a lock pays nothing. With one it takes and releases it once for each poll that may
+//!    block.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -63,7 +67,7 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use lwt_core::Error;
+use lwt_core::{Error, scheduler};
 
 mod fair;
 mod locked;
@@ -94,10 +98,21 @@ struct Place {
     holds: Cell<*const Shared>,
     /// Whether its token is lent to a closure.
     lent: Cell<bool>,
+    /// The lock of this thread's own loop, to compare with.
+    own: Cell<*const Shared>,
+}
+
+impl Place {
+    /// Whether the thread's own promises are under this lock.
+    fn is_own(&self, lock: *const Shared) -> bool {
+        ptr::eq(self.own.get(), lock)
+    }
 }
 
 thread_local! {
-    static PLACE: Place = const { Place { holds: Cell::new(ptr::null()), lent: Cell::new(false) } };
+    static PLACE: Place = const {
+        Place { holds: Cell::new(ptr::null()), lent: Cell::new(false), own: Cell::new(ptr::null()) }
+    };
     /// The lock of this thread's loop.
     static HOME: RefCell<Option<RuntimeLock>> = const { RefCell::new(None) };
 }
@@ -140,19 +155,21 @@ pub(crate) fn is_held_here() -> bool {
 }
 
 impl RuntimeLock {
-    /// The lock of this thread's loop. It is made at the first call, and the loop with it, if there is none yet; from then
-    /// on the loop holds it while it runs, but for its polls.
+    /// The lock of this thread's loop. It is made at the first call, and the loop with it, if there is none
+    /// yet; from then on the loop holds it while it runs, but for its polls.
     ///
     /// # Errors
     /// The operating system's, if the thread has no loop and none can be made.
     pub fn current() -> Result<RuntimeLock, Error> {
-        if let Some(lock) = HOME.with_borrow(Option::clone) {
+        // A thread that is ending has none any more, and gets no other.
+        if let Some(lock) = HOME.try_with(|home| home.borrow().clone()).ok().flatten() {
             return Ok(lock);
         }
         let lock =
             RuntimeLock(Arc::new(Shared { fair: Fair::new(Some(INTERVAL)), home: thread::current().id() }));
         lwt_unix::main_loop::set_section(Rc::new(LoopSection::new(lock.clone())))?;
-        HOME.set(Some(lock.clone()));
+        PLACE.with(|place| place.own.set(lock.as_ptr()));
+        let _ = HOME.try_with(|home| home.replace(Some(lock.clone())));
         Ok(lock)
     }
 
@@ -161,8 +178,8 @@ impl RuntimeLock {
         Locked::new(self, value)
     }
 
-    /// Takes the lock, after all who came before, and calls `f` with the token (OCaml: registering a thread and acquiring
-    /// the runtime system).
+    /// Takes the lock, after all who came before, and calls `f` with the token (OCaml: registering a thread
+    /// and acquiring the runtime system).
     ///
     /// The thread is blocked meanwhile: on another loop's thread, [detach](crate::detach()) what attaches.
     ///
@@ -177,7 +194,8 @@ impl RuntimeLock {
             if held.is_null() {
                 self.0.fair.acquire();
                 place.holds.set(self.as_ptr());
-                let _release = Release { lock: self, place };
+                let in_section = place.is_own(self.as_ptr()) && scheduler::set_in_section(false);
+                let _release = Release { lock: self, place, in_section };
                 Ok(self.lend(place, f))
             } else if held != self.as_ptr() {
                 Err(AttachError::OtherLock)
@@ -189,10 +207,12 @@ impl RuntimeLock {
         })
     }
 
-    /// Calls `f` with the token of this thread's loop: what the loop's callbacks reach [`Locked`] values with.
+    /// Calls `f` with the token of this thread's loop: what the loop's callbacks reach [`Locked`] values
+    /// with.
     ///
-    /// While the loop runs it holds the lock, and nothing is waited for. Otherwise (before [`run`](lwt_unix::run), and in
-    /// a [blocking section](Token::blocking)) the lock is taken for the time of the call.
+    /// While the loop runs it holds the lock, and nothing is waited for. Otherwise (before
+    /// [`run`](lwt_unix::run), and in a [blocking section](Token::blocking)) the lock is taken for the time
+    /// of the call.
     ///
     /// # Errors
     /// [`AttachError`]; then `f` was not called.
@@ -210,7 +230,8 @@ impl RuntimeLock {
         }
     }
 
-    /// How long a thread waits for the lock before its holder is asked to hand it over; 5 ms unless it was set.
+    /// How long a thread waits for the lock before its holder is asked to hand it over; 5 ms unless it was
+    /// set.
     pub fn switch_interval(&self) -> Duration {
         self.0.fair.interval().unwrap_or(Duration::MAX)
     }
@@ -251,10 +272,15 @@ impl Drop for Back<'_> {
 struct Release<'a> {
     lock: &'a RuntimeLock,
     place: &'a Place,
+    /// Whether it was taken inside a section of the same lock.
+    in_section: bool,
 }
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
+        if self.in_section {
+            scheduler::set_in_section(true);
+        }
         self.place.holds.set(ptr::null());
         self.lock.0.fair.release();
     }

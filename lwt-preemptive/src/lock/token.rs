@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
+use lwt_core::scheduler;
+
 use super::{PLACE, Shared};
 
 /// The proof that this thread holds a runtime lock, lent to a closure for the time of a call. The
@@ -33,11 +35,14 @@ impl Token<'_> {
     /// Gives the lock up, runs `f`, and takes the lock again, after all who wait for it by then
     /// (`caml_enter_blocking_section`, `caml_leave_blocking_section`).
     ///
-    /// `f` is for calls that block and for long computations. It runs on this thread and reaches no [`Locked`] value:
-    /// copy into it what it needs, and out of it what it gives. A promise must not be resolved in it.
+    /// `f` is for calls that block and for long computations. It runs on this thread and reaches no
+    /// [`Locked`] value: copy into it what it needs, and out of it what it gives.
     ///
-    /// A signal that interrupts a system call in `f` is seen by `f`, as `EINTR`: the handler of the signal runs on its
-    /// loop, and whether the call is made again is for `f` to decide.
+    /// On the loop's own thread no promise is to be resolved in it: a [`Resolver`](lwt_core::Resolver)
+    /// panics. One that is dropped there waits for the loop's next turn.
+    ///
+    /// A signal that interrupts a system call in `f` is seen by `f`, as `EINTR`: the handler of the signal
+    /// runs on its loop, and whether the call is made again is for `f` to decide.
     ///
     /// [`Locked`]: super::Locked
     ///
@@ -48,15 +53,17 @@ impl Token<'_> {
         f()
     }
 
-    /// Lets others have the lock, if one of them has waited for it for longer than the switch interval. Says whether it was
-    /// handed over; it is held again in any case.
+    /// Lets others have the lock, if one of them has waited for it for longer than the switch interval. Says
+    /// whether it was handed over; it is held again in any case.
     ///
-    /// It costs a load while nobody waits for so long, so a long computation that keeps the lock can well afford it.
+    /// It costs a load while nobody waits for so long, so a long computation that keeps the lock can well
+    /// afford it.
     pub fn checkpoint(&mut self) -> bool {
         self.shared.fair.is_due() && self.yield_now()
     }
 
-    /// Lets all others who wait for the lock at this moment have it first (`Thread.yield`). Says whether there were any.
+    /// Lets all others who wait for the lock at this moment have it first (`Thread.yield`). Says whether
+    /// there were any.
     pub fn yield_now(&mut self) -> bool {
         PLACE.with(|place| {
             place.holds.set(ptr::null());
@@ -83,6 +90,9 @@ impl<'t> Retake<'t> {
         PLACE.with(|place| {
             place.holds.set(ptr::null());
             place.lent.set(false);
+            if place.is_own(Arc::as_ptr(shared)) {
+                scheduler::set_in_section(true);
+            }
         });
         shared.fair.release();
         Retake { shared }
@@ -95,6 +105,9 @@ impl Drop for Retake<'_> {
         PLACE.with(|place| {
             place.holds.set(Arc::as_ptr(self.shared));
             place.lent.set(true);
+            if place.is_own(Arc::as_ptr(self.shared)) {
+                scheduler::set_in_section(false);
+            }
         });
     }
 }

@@ -6,24 +6,24 @@
 //! 1. `poll` reports levels. A direction is asked for only while somebody waits in it ([`Engine::wants`]), and no more
 //!    once it was reported: so each report is an edge, and a descriptor that is always ready costs nothing while nobody
 //!    wants it.
-//! 2. `asked` and `tokens` go side by side, without gaps; `places` tells where a descriptor stands in them. Slot 0 is
-//!    the reading end of the wake-up pipe. A descriptor that nobody waits for is in `known` only: `poll` would report
-//!    its hang-up over and over.
-//! 3. The waker writes a byte, at most one until it is read, into a pipe that every poll empties.
+//! 2. `asked` and `tokens` go side by side, without gaps; `places` tells where a descriptor stands in them.
+//!    Slot 0 is the bell that other threads ring. A descriptor that nobody waits for is in `known` only: `poll`
+//!    would report its hang-up over and over.
+//! 3. No plan of faults concerns the bell, or the wait itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, c_short, pollfd};
 
 use super::{Engine, Event, Readiness, Token, Wait, Waker};
 use crate::sys;
+use crate::sys::bell::Bell;
 
 /// The other side has closed its writing half: an event of its own on Linux, part of the hang-up elsewhere.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -46,7 +46,8 @@ pub struct PollEngine {
 }
 
 struct Table {
-    bell: Bell,
+    /// The wake-up of other threads.
+    bell: Arc<Bell>,
     /// What the next call asks for.
     asked: Vec<pollfd>,
     /// Whose it is. That of slot 0 is never used.
@@ -57,59 +58,20 @@ struct Table {
     known: HashMap<RawFd, Token>,
 }
 
-/// The wake-up of other threads.
-struct Bell {
-    reader: PipeReader,
-    ringer: Arc<Ringer>,
-}
-
-struct Ringer {
-    writer: PipeWriter,
-    /// Whether there is a byte in the pipe, or about to be.
-    rung: AtomicBool,
-}
-
 impl PollEngine {
     /// A new engine.
     ///
     /// # Errors
-    /// Those of the operating system, above all `EMFILE`: it takes two descriptors.
+    /// Those of the operating system, above all `EMFILE`: it takes one descriptor, or two.
     pub fn new() -> io::Result<PollEngine> {
         Ok(PollEngine { table: RefCell::new(Table::new()?) })
     }
 }
 
-impl Bell {
-    fn new() -> io::Result<Bell> {
-        let (reader, writer) = io::pipe()?;
-        sys::set_nonblocking(reader.as_fd())?;
-        sys::set_nonblocking(writer.as_fd())?;
-        Ok(Bell { reader, ringer: Arc::new(Ringer { writer, rung: AtomicBool::new(false) }) })
-    }
-
-    /// Takes the byte out. Whoever rings from now on writes another.
-    fn silence(&self) {
-        let mut byte = [0; 1];
-        // It fails if the ringer has not got to its write yet: then the byte is still to come, and wakes the next poll.
-        if sys::read(self.reader.as_fd(), &(&mut byte[..]).into()).is_ok() {
-            self.ringer.rung.store(false, Ordering::SeqCst);
-        }
-    }
-}
-
-impl Ringer {
-    fn ring(&self) {
-        if !self.rung.swap(true, Ordering::SeqCst) {
-            // One byte always has room. There is nobody to tell of another failure, and nothing to be done.
-            let _ = sys::write(self.writer.as_fd(), &[1]);
-        }
-    }
-}
-
 impl Table {
     fn new() -> io::Result<Table> {
-        let bell = Bell::new()?;
-        let asked = vec![pollfd { fd: bell.reader.as_raw_fd(), events: POLLIN, revents: 0 }];
+        let bell = Arc::new(Bell::new()?);
+        let asked = vec![pollfd { fd: bell.fd().as_raw_fd(), events: POLLIN, revents: 0 }];
         Ok(Table {
             bell,
             asked,
@@ -223,7 +185,7 @@ impl Engine for PollEngine {
         let mut answers = sys::poll(&mut table.asked, timeout)?;
         if std::mem::take(&mut table.asked[0].revents) != 0 {
             answers -= 1;
-            table.bell.silence();
+            table.bell.hush();
         }
         // From behind, because a slot that goes is filled with the last one.
         let mut place = table.asked.len();
@@ -245,8 +207,8 @@ impl Engine for PollEngine {
     }
 
     fn waker(&self) -> Waker {
-        let ringer = Arc::clone(&self.table.borrow().bell.ringer);
-        Arc::new(move || ringer.ring())
+        let bell = Arc::clone(&self.table.borrow().bell);
+        Arc::new(move || bell.ring())
     }
 
     fn after_fork(&self) -> io::Result<()> {

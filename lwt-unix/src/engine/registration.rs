@@ -127,13 +127,14 @@ impl Registration {
             return Promise::ready(());
         }
         let (promise, resolver) = task();
-        let (first, swept) = {
+        if !self.0.waiters(direction).borrow().is_empty() {
+            self.0.sweep(direction);
+        }
+        let first = {
             let mut waiters = self.0.waiters(direction).borrow_mut();
-            let swept: Vec<_> = waiters.extract_if(.., |waiter| !waiter.is_wanted()).collect();
             waiters.push(resolver);
-            (waiters.len() == 1, swept)
+            waiters.len() == 1
         };
-        drop(swept);
         if first {
             self.0.tell_wants();
         }
@@ -207,6 +208,14 @@ impl Source {
             Some(waiter) => waiter.into_iter().for_each(resolve),
             None => waiters.take().into_iter().for_each(resolve),
         }
+    }
+
+    /// Drops the waits that nobody wants any more.
+    #[cold]
+    fn sweep(&self, direction: Direction) {
+        let swept: Vec<_> =
+            self.waiters(direction).borrow_mut().extract_if(.., |waiter| !waiter.is_wanted()).collect();
+        drop(swept);
     }
 
     /// How many wait in this direction.

@@ -59,7 +59,8 @@ impl Watch {
 /// as long as the watch runs: give it a duplicate, an `Rc` or an `Arc`, to use it elsewhere.
 ///
 /// # Errors
-/// The engine's: `EPERM` for what is always ready, such as a regular file; `EMFILE`.
+/// The engine's: `EPERM` for what is always ready, such as a regular file. `EMFILE`: a watch takes a descriptor of its
+/// own.
 ///
 /// ```
 /// use std::{cell::Cell, io::{Read, Write}, os::unix::net::UnixStream, rc::Rc};
@@ -98,12 +99,14 @@ fn on_ready(
     events: c_short,
     mut f: impl FnMut() + 'static,
 ) -> Result<Watch, Error> {
-    let place = Place::new(fd)?;
+    let place = Place::new(fd.as_fd())?;
     Ok(Watch::start(async move {
+        // It is kept for as long as the watch runs.
+        let _fd = fd;
         // The caller's own call is over before the function is called for the first time.
         pause().await?;
         loop {
-            if sys::poll_now(place.fd(), events)? {
+            if place.is_ready(events)? {
                 guarded(&mut f);
                 pause().await?;
             } else {
@@ -114,29 +117,37 @@ fn on_ready(
     }))
 }
 
-/// A descriptor that is watched, with its registration, which goes first.
-struct Place<S: AsFd> {
+/// A descriptor that is watched, by a duplicate: a number is registered once only, and this one may be, now or
+/// later, by an `Fd` or by another watch.
+struct Place {
     registration: Registration,
-    /// A duplicate, if the descriptor itself is registered by somebody else.
+    /// There until the drop.
     duplicate: Option<OwnedFd>,
-    fd: S,
 }
 
-impl<S: AsFd> Place<S> {
-    fn new(fd: S) -> io::Result<Place<S>> {
-        match Registration::new(fd.as_fd().as_raw_fd()) {
-            Ok(registration) => Ok(Place { registration, duplicate: None, fd }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let duplicate = fd.as_fd().try_clone_to_owned()?;
-                let registration = Registration::new(duplicate.as_raw_fd())?;
-                Ok(Place { registration, duplicate: Some(duplicate), fd })
+impl Place {
+    fn new(fd: BorrowedFd<'_>) -> io::Result<Place> {
+        let duplicate = sys::descriptor::duplicate(fd)?;
+        match Registration::new(duplicate.as_raw_fd()) {
+            Ok(registration) => Ok(Place { registration, duplicate: Some(duplicate) }),
+            Err(error) => {
+                let _ = sys::close(duplicate);
+                Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.duplicate.as_ref().map_or_else(|| self.fd.as_fd(), AsFd::as_fd)
+    /// Whether it is ready for any of `events` now.
+    fn is_ready(&self, events: c_short) -> io::Result<bool> {
+        self.duplicate.as_ref().map_or(Ok(false), |fd| sys::poll_now(fd.as_fd(), events))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.registration.close(Error::msg("the watch has ended"));
+        // What a duplicate's closing may report is nobody's business.
+        let _ = self.duplicate.take().map(sys::close);
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) enum When {
     Always,
     Nth(u64),
     Every(u64),
-    /// Of 2⁶⁴.
+    /// With this probability.
     Chance(f64),
 }
 

@@ -134,7 +134,10 @@ impl Blocking {
 
     /// Whether calls have to pass here, if only to take what earlier ones have left.
     pub(super) fn in_use(&self) -> bool {
-        self.active.get() || self.runs(Direction::Write) || self.holds_back()
+        self.active.get()
+            || self.holds_back()
+            || self.runs(Direction::Write)
+            || self.polled.borrow().is_some()
     }
 
     /// Whether bytes of the file have been, or are being, read that nobody has taken yet.

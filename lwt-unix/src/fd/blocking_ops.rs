@@ -14,14 +14,14 @@ use std::task::{Context, Poll};
 use lwt_core::{Error, Promise, wait};
 
 use super::blocking::{Blocking, MOST, Outcome, Sink, Step, would_block};
-use super::{Failure, Fd, breathe, spent};
+use super::{Failure, Fd, breathe, ready_now, spent};
 use crate::engine::registration::Direction;
 use crate::sys::descriptor::{is_unsupported, writev_nowait};
 use crate::sys::{self, Room};
 
 /// So many bytes can be written to a pipe that is ready, without waiting: what `PIPE_BUF` is on Linux, or
 /// less.
-const READY_FOR: usize = 4096;
+pub(super) const READY_FOR: usize = 4096;
 
 /// What the kernel says when it is asked not to wait.
 enum Asked {
@@ -74,6 +74,9 @@ impl Fd {
         mut sink: impl Sink,
     ) -> Result<Option<usize>, Failure> {
         self.once(|_| Ok(()))?;
+        if sink.room() == 0 {
+            return Ok(Some(0));
+        }
         if let Some(done) = side.take_ahead(&mut sink) {
             return done.map(Some);
         }
@@ -247,11 +250,7 @@ impl Fd {
         if side.seekable {
             return Ok(None);
         }
-        let events = match direction {
-            Direction::Read => libc::POLLIN,
-            Direction::Write => libc::POLLOUT,
-        };
-        let ready = matches!(asked, Asked::Unknown) && self.once(|fd| sys::poll_now(fd, events))?;
+        let ready = matches!(asked, Asked::Unknown) && self.once(|fd| ready_now(fd, direction))?;
         if ready {
             return Ok(None);
         }
@@ -296,7 +295,7 @@ enum Written {
 }
 
 /// The first `most` bytes of the buffers, in one piece.
-fn gather(bufs: &[IoSlice<'_>], most: usize) -> Vec<u8> {
+pub(super) fn gather(bufs: &[IoSlice<'_>], most: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(bufs.iter().map(|buf| buf.len()).sum::<usize>().min(most));
     for buf in bufs {
         let room = most - bytes.len();

@@ -49,8 +49,8 @@ impl Fd {
     /// Makes the number of `onto` mean what this descriptor means, and gives an `Fd` for it (`dup2`). It is
     /// close-on-exec.
     ///
-    /// The handles of `onto` are closed by that, whether it succeeds or not: whoever waits on one is
-    /// rejected, as by [`close`](Fd::close).
+    /// The handles of `onto` are closed by that, and whoever waits on one is rejected, as by
+    /// [`close`](Fd::close).
     ///
     /// ```
     /// # fn main() -> Result<(), lwt_core::Error> {
@@ -65,15 +65,22 @@ impl Fd {
     /// ```
     ///
     /// # Errors
-    /// `EBADF` when one of the two is closed, the error of the abort when this one is aborted.
+    /// `EBADF` when one of the two is closed, the error of the abort when this one is aborted; `EBUSY`, and
+    /// nothing is closed, while somebody else [holds](Fd::hold) the number of `onto`: a job that is under way
+    /// on it, say, would go on with what it means now.
     pub fn dup2(&self, onto: &Fd) -> Result<Fd, Error> {
-        let held = self.hold()?;
+        let held = self.held("dup2")?;
         if self.as_raw_fd() == onto.as_raw_fd() {
             return Ok(self.clone());
         }
-        let number = match std::mem::replace(&mut *onto.inner.slot.borrow_mut(), Slot::Closed) {
-            Slot::Open(fd) | Slot::Aborted(fd, _) => fd,
-            Slot::Closed => return Err(OsError::closed("dup2")),
+        let number = match &mut *onto.inner.slot.borrow_mut() {
+            Slot::Open(fd) | Slot::Aborted(fd, _) if Arc::strong_count(fd) > 1 => {
+                return Err(std::io::Error::from_raw_os_error(libc::EBUSY)).during("dup2");
+            }
+            slot => match std::mem::replace(slot, Slot::Closed) {
+                Slot::Open(fd) | Slot::Aborted(fd, _) => fd,
+                Slot::Closed => return Err(OsError::closed("dup2")),
+            },
         };
         // The engine knows the number by what it meant: it leaves first.
         onto.reject_waiters(OsError::closed("wait"));

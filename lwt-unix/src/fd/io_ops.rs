@@ -8,7 +8,8 @@ use std::os::fd::BorrowedFd;
 
 use lwt_core::Error;
 
-use super::{During, Failure, Fd, Kind, breathe, spent};
+use super::blocking_ops::{READY_FOR, gather};
+use super::{During, Failure, Fd, Kind, breathe, ready_now, spent};
 use crate::engine::registration::Direction;
 use crate::sys::{self, Room};
 
@@ -56,6 +57,15 @@ impl Fd {
         }
     }
 
+    /// An operation on what is no socket goes on in the mode in which it began. If the description was made
+    /// blocking meanwhile: `WouldBlock` where the call would wait, else how much it may write without.
+    fn unwaited(&self, fd: BorrowedFd<'_>, direction: Direction) -> io::Result<Option<usize>> {
+        if self.blocking_side().is_none() {
+            return Ok(None);
+        }
+        if ready_now(fd, direction)? { Ok(Some(READY_FOR)) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
     /// The read call that suits the kind of the descriptor; a short count is noted where it proves something.
     #[inline]
     pub(super) fn read_once<'a>(&self, fd: BorrowedFd<'_>, room: impl Into<Room<'a>>) -> io::Result<usize> {
@@ -67,7 +77,10 @@ impl Fd {
                 (n, !ancillary)
             }
             Kind::Socket => (sys::socket::recv(fd, &room, flags)?, false),
-            Kind::Other => (sys::read(fd, &room)?, false),
+            Kind::Other => {
+                self.unwaited(fd, Direction::Read)?;
+                (sys::read(fd, &room)?, false)
+            }
         };
         if proves && n != 0 && n < room.len() {
             self.drained(Direction::Read);
@@ -79,7 +92,10 @@ impl Fd {
     #[inline]
     pub(super) fn write_once(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
         let n = match self.kind() {
-            Kind::Other => return sys::write(fd, buf),
+            Kind::Other => {
+                let most = self.unwaited(fd, Direction::Write)?.unwrap_or(buf.len());
+                return sys::write(fd, &buf[..buf.len().min(most)]);
+            }
             Kind::Socket => return sys::socket::send(fd, buf, self.flags()),
             Kind::Tcp | Kind::UnixStream => sys::socket::send(fd, buf, self.flags())?,
         };
@@ -91,7 +107,10 @@ impl Fd {
 
     pub(super) fn readv_once(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         match self.kind() {
-            Kind::Other => sys::readv(fd, bufs),
+            Kind::Other => {
+                self.unwaited(fd, Direction::Read)?;
+                sys::readv(fd, bufs)
+            }
             Kind::Socket => Ok(sys::socket::recv_vectored(fd, bufs, self.flags())?.0),
             Kind::Tcp | Kind::UnixStream => {
                 let wanted: usize = bufs.iter().take(sys::MAX_SLICES).map(|buf| buf.len()).sum();
@@ -106,7 +125,12 @@ impl Fd {
 
     pub(super) fn writev_once(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let n = match self.kind() {
-            Kind::Other => return sys::writev(fd, bufs),
+            Kind::Other => {
+                return match self.unwaited(fd, Direction::Write)? {
+                    None => sys::writev(fd, bufs),
+                    Some(most) => sys::write(fd, &gather(bufs, most)),
+                };
+            }
             Kind::Socket => return sys::socket::send_vectored(fd, bufs, self.flags()),
             Kind::Tcp | Kind::UnixStream => sys::socket::send_vectored(fd, bufs, self.flags())?,
         };

@@ -4,7 +4,7 @@
 //! ```text
 //! open ── close ──> closed          the number is given back (when the last holder of it lets go)
 //!   │                  ^
-//!   └── abort ──> aborted ── close  the number is kept, every operation is rejected with the error of the abort
+//!   └── abort ──> aborted ── close  the number is kept, every operation is rejected with its error
 //! ```
 //!
 //! # Rules
@@ -220,10 +220,15 @@ impl Fd {
     /// # Errors
     /// `EBADF` when the `Fd` is closed, the error of the abort when it is aborted.
     pub fn hold(&self) -> Result<Arc<OwnedFd>, Error> {
+        self.held("fcntl")
+    }
+
+    /// [`hold`](Fd::hold) for a call, which a rejection names.
+    pub(crate) fn held(&self, call: &'static str) -> Result<Arc<OwnedFd>, Error> {
         match &*self.inner.slot.borrow() {
             Slot::Open(fd) => Ok(fd.clone()),
             Slot::Aborted(_, error) => Err(error.clone()),
-            Slot::Closed => Err(OsError::closed("fcntl")),
+            Slot::Closed => Err(OsError::closed(call)),
         }
     }
 
@@ -271,7 +276,7 @@ impl Fd {
     /// # Errors
     /// Those of `poll`; `EBADF` on a closed descriptor.
     pub fn readable(&self) -> Result<bool, Error> {
-        self.with("poll", |fd| sys::poll_now(fd, libc::POLLIN))
+        self.is_ready_now(Direction::Read)
     }
 
     /// Whether a write would not block at this moment (`writable`); asks the system, waits for nothing.
@@ -279,7 +284,13 @@ impl Fd {
     /// # Errors
     /// Those of `poll`; `EBADF` on a closed descriptor.
     pub fn writable(&self) -> Result<bool, Error> {
-        self.with("poll", |fd| sys::poll_now(fd, libc::POLLOUT))
+        self.is_ready_now(Direction::Write)
+    }
+
+    /// What a cancelled read has left is there to be read, too.
+    fn is_ready_now(&self, direction: Direction) -> Result<bool, Error> {
+        let left = || self.inner.blocking.get().is_some_and(|side| side.has_ahead());
+        self.with("poll", |fd| Ok(direction == Direction::Read && left() || ready_now(fd, direction)?))
     }
 
     /// Waits until a read would not block: data, the end of the file, or an error to be read (`wait_read`).
@@ -290,19 +301,16 @@ impl Fd {
     /// # Errors
     /// Rejected when the descriptor is, or gets, closed or aborted.
     pub fn wait_read(&self) -> Promise<()> {
-        self.wait_for(Direction::Read, libc::POLLIN)
+        self.wait_for(Direction::Read)
     }
 
     /// Waits until a write would not block (`wait_write`); otherwise as [`wait_read`](Fd::wait_read).
     pub fn wait_write(&self) -> Promise<()> {
-        self.wait_for(Direction::Write, libc::POLLOUT)
+        self.wait_for(Direction::Write)
     }
 
-    fn wait_for(&self, direction: Direction, events: libc::c_short) -> Promise<()> {
-        if direction == Direction::Read && self.inner.blocking.get().is_some_and(|side| side.has_ahead()) {
-            return Promise::ready(());
-        }
-        match self.with("poll", |fd| sys::poll_now(fd, events)) {
+    fn wait_for(&self, direction: Direction) -> Promise<()> {
+        match self.is_ready_now(direction) {
             // A loop of waits and calls of one's own must let others run, too.
             Ok(true) if exhausted() => lwt_core::pause(),
             Ok(true) => {
@@ -422,9 +430,18 @@ impl Kind {
     }
 }
 
+/// Whether a call in this direction would not wait, at this moment.
+fn ready_now(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
+    let events = match direction {
+        Direction::Read => libc::POLLIN,
+        Direction::Write => libc::POLLOUT,
+    };
+    sys::poll_now(fd, events)
+}
+
 /// Gives the number back now if nobody else holds it, else when they let go.
 fn release(fd: Arc<OwnedFd>) -> io::Result<()> {
-    let closed = Arc::try_unwrap(fd).map_or(Ok(()), sys::close);
+    let closed = Arc::into_inner(fd).map_or(Ok(()), sys::close);
     shortage::freed();
     closed
 }

@@ -65,7 +65,7 @@ impl Fd {
                 Err(failure) => return Err(failure.into_error("pread")),
             }
         }
-        let held = self.hold()?;
+        let held = self.held("pread")?;
         let room = buf.len().min(super::blocking::MOST);
         let read = job::detach(move || -> io::Result<Vec<u8>> {
             let mut bytes = vec![0; room];
@@ -101,7 +101,7 @@ impl Fd {
         if !self.is_seekable() {
             return self.with("pwrite", |fd| descriptor::pwrite(fd, buf, offset));
         }
-        let held = self.hold()?;
+        let held = self.held("pwrite")?;
         let bytes = buf[..buf.len().min(super::blocking::MOST)].to_vec();
         let written = job::detach(move || descriptor::pwrite(held.as_fd(), &bytes, offset));
         written.no_cancel().await?.during("pwrite")

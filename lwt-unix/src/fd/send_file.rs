@@ -31,7 +31,7 @@ pub trait SendSource: sealed::Sealed {
 
 impl SendSource for Fd {
     fn held(&self) -> Result<Arc<dyn AsFd + Send + Sync>, Error> {
-        Ok(self.hold()?)
+        Ok(self.held("sendfile")?)
     }
 }
 
@@ -79,7 +79,7 @@ impl Fd {
         breathe().await?;
         let most = count.min(MOST);
         while !self.blocking() {
-            let (to, from) = (self.hold()?, file.held()?);
+            let (to, from) = (self.held("sendfile")?, file.held()?);
             let send = move || transfer::send_file(to.as_fd(), from.as_fd(), Some(offset), most);
             match job::detach(send).no_cancel().await? {
                 Ok(n) if n > 0 || most == 0 => return Ok(n),

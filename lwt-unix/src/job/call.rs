@@ -47,14 +47,10 @@ pub(super) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// In a forked child: the process has an empty pool, and this thread's jobs are cancelled. Pools that the
-/// program has made refuse jobs from now on.
+/// In a forked child: the process has an empty pool. Pools that the program has made refuse jobs from now on.
 pub(crate) fn after_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     Process::this().child.get_or_init(|| Box::new(Process::new()));
-    if let Some(runtime) = Runtime::existing() {
-        runtime.jobs.after_fork();
-    }
 }
 
 /// The pool that all loops of the process share.

@@ -1,9 +1,11 @@
-//! What a job may ask about itself: whose it is ([`home`]), whether its outcome is still wanted ([`is_cancelled`]), and
-//! that it waits for other jobs ([`waiting`]).
+//! What a job may ask about itself: whose it is ([`home`]), whether its outcome is still wanted
+//! ([`is_cancelled`]), and that it waits for other jobs ([`waiting`]).
 //!
-//! 1. A worker notes itself in [`WORKER`] when it comes up, and in [`NUMBER`] the ticket of the job that it runs.
-//! 2. A job is cancelled when its worker's mark has the number of its ticket. Numbers are never given again, so nothing
-//!    has to be reset between two jobs, and a [`Cancelled`] that has outlived its job tells of no other.
+//! 1. A worker notes itself in [`WORKER`] when it comes up, and in [`NUMBER`] the ticket of the job that it
+//!    runs.
+//! 2. A job is cancelled when its worker's mark has the number of its ticket. Numbers are never given again,
+//!    so nothing has to be reset between two jobs, and a [`Cancelled`] that has outlived its job tells of no
+//!    other.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -33,7 +35,8 @@ struct Place {
     mark: Arc<AtomicU64>,
 }
 
-/// Whether the promise of a job was cancelled, for whoever works for it, on whatever thread: see [`cancelled`].
+/// Whether the promise of a job was cancelled, for whoever works for it, on whatever thread: see
+/// [`cancelled`].
 #[derive(Clone)]
 pub struct Cancelled {
     mark: Arc<AtomicU64>,
@@ -53,8 +56,8 @@ impl fmt::Debug for Cancelled {
     }
 }
 
-/// Whether the promise of the job that this thread runs was cancelled, or its loop has ended: nobody will see what the
-/// job brings. A long job asks now and then, and returns early. False where no job runs.
+/// Whether the promise of the job that this thread runs was cancelled, or its loop has ended: nobody will see
+/// what the job brings. A long job asks now and then, and returns early. False where no job runs.
 ///
 /// ```
 /// use lwt_unix::{detach, job, run};
@@ -79,8 +82,8 @@ pub fn is_cancelled() -> bool {
     number != 0 && WORKER.with_borrow(|worker| worker.as_ref().is_some_and(|place| mark(place) == number))
 }
 
-/// [`is_cancelled`] as a value, for the threads that a job starts or to keep it out of an inner loop's way. None where no
-/// job runs.
+/// [`is_cancelled`] as a value, for the threads that a job starts or to keep it out of an inner loop's way.
+/// None where no job runs.
 ///
 /// ```
 /// let job = lwt_unix::detach(|| {
@@ -111,8 +114,9 @@ pub fn home() -> Option<Handle> {
     HOME.with_borrow(Option::clone)
 }
 
-/// Calls `f`, which waits for something that other jobs may have to do first. Where a job calls it, its thread does not
-/// count meanwhile: the pool may have one thread more. So a pool of one thread, too, gets on when a job waits for a job.
+/// Calls `f`, which waits for something that other jobs may have to do first. Where a job calls it, its
+/// thread does not count meanwhile: the pool may have one thread more. So a pool of one thread, too, gets on
+/// when a job waits for a job.
 ///
 /// A [`run`](crate::run) inside a job does this by itself. Elsewhere it only calls `f`.
 ///

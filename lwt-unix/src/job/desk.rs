@@ -202,7 +202,8 @@ impl Desk {
     fn submit(&self, lane: &Lane, key: usize, serial: u64, body: Body, may_wait: bool) -> bool {
         let id = lane.id();
         let (behind, simulated) = (self.is_behind(id), hook::is_simulated());
-        let refused = if behind || simulated { Some(body) } else { self.offer(lane, key, serial, body, may_wait) };
+        let refused =
+            if behind || simulated { Some(body) } else { self.offer(lane, key, serial, body, may_wait) };
         let Some(body) = refused else { return true };
         if may_wait || simulated {
             self.overflow.borrow_mut().insert((id, serial), Waiting { key, body });
@@ -299,7 +300,7 @@ impl Desk {
 
     /// In a forked child, whose parent has all the threads: cancels the promises. What the jobs hold, and the
     /// pools, are left alone, because a lock of theirs may have been held at the time of the fork.
-    pub(super) fn after_fork(&self) {
+    pub(crate) fn after_fork(&self) {
         mem::forget(self.overflow.take());
         self.asked.take();
         let rows = self.rows.take();

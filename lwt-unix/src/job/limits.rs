@@ -10,10 +10,11 @@ use std::time::Duration;
 pub struct Limits {
     /// So many threads stay, once they are there, when there is nothing to do.
     pub min_threads: usize,
-    /// The most threads there are at a time, those left out that [wait](super::waiting) for other jobs. 0 counts as 1.
+    /// The most threads there are at a time, those left out that [wait](super::waiting) for other jobs. 0
+    /// counts as 1.
     pub max_threads: usize,
-    /// The most jobs that wait for a thread inside the pool, in each [`Lane`](super::Lane). What comes over it waits on the loop
-    /// that asked. 0 counts as 1.
+    /// The most jobs that wait for a thread inside the pool, in each [`Lane`](super::Lane). What comes over
+    /// it waits on the loop that asked. 0 counts as 1.
     pub max_queued: usize,
     /// How long a thread without work stays.
     pub keep_idle: Duration,
@@ -22,8 +23,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// No threads that stay; at most 256, or four for each processor if that is more; 4096 jobs waiting; ten seconds;
-    /// 2 MiB.
+    /// No threads that stay; at most 256, or four for each processor if that is more; 4096 jobs waiting; ten
+    /// seconds; 2 MiB.
     fn default() -> Limits {
         Limits {
             min_threads: 0,

@@ -35,25 +35,26 @@ mod limits;
 mod method;
 mod pool;
 mod queue;
+mod sync;
 mod watch;
 mod worker;
 
 use lwt_core::{Error, Promise};
 
 pub(crate) use self::call::after_fork;
-pub(crate) use self::pool::{still, working};
 pub use self::call::{
-    Job, abort_jobs, cancel_jobs, held_back, names, pool, pool_size, run_job, set_pool_size, start, thread_count,
-    thread_waiting_count, wait_for_jobs,
+    Job, abort_jobs, cancel_jobs, held_back, names, pool, pool_size, run_job, set_pool_size, start,
+    thread_count, thread_waiting_count, wait_for_jobs,
 };
 pub use self::current::{Cancelled, cancelled, home, is_cancelled, waiting};
 pub use self::lane::Lane;
+pub use self::limits::{Full, Limits, Stats};
 pub use self::method::{
     AsyncMethod, async_method, async_method_key, default_async_method, set_default_async_method,
     with_async_detach, with_async_none,
 };
-pub use self::limits::{Full, Limits, Stats};
 pub use self::pool::Pool;
+pub(crate) use self::pool::{still, working};
 
 /// Runs `f` on a thread of the process's [`pool`], and gives its result (`Lwt_preemptive.detach`, the
 /// `Lwt_unix` jobs).

@@ -18,8 +18,8 @@
 //!    is at most half full.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
 
 use lwt_core::scheduler::Handle;
 use lwt_core::{Error, Promise};
@@ -30,6 +30,7 @@ use super::desk;
 use super::lane::Lane;
 use super::limits::{Full, Limits, Stats, processors};
 use super::queue::{Body, Fate, Queue, Ticket};
+use super::sync::{AtomicUsize, Condvar, Mutex, MutexGuard};
 use super::watch;
 use super::worker::{self, Worker};
 use crate::main_loop::hooks::guarded;
@@ -94,6 +95,8 @@ pub(super) struct State {
     pub(super) turned_away: Vec<(usize, Handle)>,
     /// Whether the watch is there.
     pub(super) watched: bool,
+    /// Whether it is being started.
+    pub(super) watch_comes: bool,
     /// Whether the watch is there and has to be called when it is needed.
     pub(super) dozing: bool,
     /// The last handle is gone.
@@ -120,6 +123,7 @@ impl Pool {
                 spin: Spin::default(),
                 turned_away: Vec::new(),
                 watched: false,
+                watch_comes: false,
                 dozing: false,
                 closed: false,
             }),
@@ -194,7 +198,9 @@ impl Pool {
         let job = move || take(&inside).map(|f| f()).ok_or_else(Error::canceled);
         match desk::try_detach(Lane::common(self), job) {
             Some(promise) => Ok(promise),
-            None => Err(Full(take(&place).unwrap_or_else(|| unreachable!("a job that was refused did not run")))),
+            None => {
+                Err(Full(take(&place).unwrap_or_else(|| unreachable!("a job that was refused did not run"))))
+            }
         }
     }
 
@@ -262,7 +268,8 @@ impl Pool {
             let mut state = self.shared.lock();
             let body = state.queue.remove(ticket);
             if body.is_none()
-                && let Some((_, worker)) = state.workers.iter().find(|(_, worker)| worker.number == ticket.number)
+                && let Some((_, worker)) =
+                    state.workers.iter().find(|(_, worker)| worker.number == ticket.number)
             {
                 worker.cancelled.store(ticket.number, Ordering::Release);
             }
@@ -451,15 +458,17 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// How many jobs go on, or wait for a thread, in all pools of this process.
-pub(crate) fn working() -> usize {
+/// How many jobs go on, or wait for a thread, in all pools of this process; and how many threads are being
+/// started.
+pub(crate) fn working() -> (usize, usize) {
     let pools: Vec<_> = all().iter().filter_map(Weak::upgrade).collect();
     let own = pools.iter().filter(|pool| pool.forks == call::forks());
-    own.map(|pool| {
+    own.fold((0, 0), |(jobs, threads), pool| {
         let state = pool.lock();
-        state.queue.all_waiting() + state.workers.iter().filter(|(_, worker)| worker.is_working()).count()
+        let working = state.workers.iter().filter(|(_, worker)| worker.is_working()).count();
+        let comes = state.starting + usize::from(state.watch_comes);
+        (jobs + state.queue.all_waiting() + working, threads + comes)
     })
-    .sum()
 }
 
 /// Calls `f` with no pool's lock in the hands of another thread: for a fork.
@@ -476,7 +485,10 @@ pub(crate) fn still<R>(mut f: impl FnMut() -> R) -> R {
 }
 
 /// All pools there are.
-fn all() -> MutexGuard<'static, Vec<Weak<Shared>>> {
-    static ALL: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+fn all() -> std::sync::MutexGuard<'static, Vec<Weak<Shared>>> {
+    static ALL: std::sync::Mutex<Vec<Weak<Shared>>> = std::sync::Mutex::new(Vec::new());
     ALL.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+#[cfg(all(test, loom))]
+mod models;

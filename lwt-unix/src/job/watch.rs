@@ -16,11 +16,12 @@
 //!    [`PATIENCE`] looks.
 //! 5. A worker that cannot be started is tried again with the next look.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::pool::{Shared, State};
+use super::sync::MutexGuard;
 use super::worker;
 
 /// The time between two looks.
@@ -42,7 +43,7 @@ pub(super) fn call<'a>(shared: &'a Arc<Shared>, mut state: MutexGuard<'a, State>
         }
         return state;
     }
-    state.watched = true;
+    (state.watched, state.watch_comes) = (true, true);
     let stack_size = state.limits.stack_size;
     drop(state);
     let started = worker::spawn("lwt-job-watch", stack_size, {
@@ -52,7 +53,7 @@ pub(super) fn call<'a>(shared: &'a Arc<Shared>, mut state: MutexGuard<'a, State>
     let mut state = shared.lock();
     if started.is_err() {
         // The workers there are will do all jobs, if in more time; the next job tries again.
-        state.watched = false;
+        (state.watched, state.watch_comes) = (false, false);
     }
     state
 }
@@ -60,6 +61,7 @@ pub(super) fn call<'a>(shared: &'a Arc<Shared>, mut state: MutexGuard<'a, State>
 /// The life of the watch.
 fn watch(shared: &Arc<Shared>) {
     let mut state = shared.lock();
+    state.watch_comes = false;
     let (mut asleep, mut needless) = (0, 0);
     loop {
         if state.queue.is_empty(state.threads()) {

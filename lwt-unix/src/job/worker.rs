@@ -9,8 +9,8 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
@@ -19,8 +19,10 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use super::current;
 use super::pool::{Shared, State};
 use super::queue::Fate;
+use super::sync::MutexGuard;
 use super::watch::Name;
 use crate::spin::spin;
+use crate::sys::signal::FAULTS;
 
 /// What the pool knows of one of its threads.
 pub(super) struct Worker {
@@ -81,14 +83,20 @@ pub(super) fn start<'a>(
     (state, started)
 }
 
+/// Starts a thread of the model checker.
+#[cfg(loom)]
+pub(super) fn spawn(_: &str, _: usize, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    drop(loom::thread::spawn(f));
+    Ok(())
+}
+
 /// Starts a thread with signals blocked.
+#[cfg(not(loom))]
 pub(super) fn spawn(name: &str, stack_size: usize, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // A thread begins with its maker's mask. It would be a race to block them on the new thread.
     let mut mask = SigSet::all();
-    for fault in
-        [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSYS]
-    {
-        mask.remove(fault);
+    for fault in FAULTS {
+        mask.remove(Signal::try_from(fault)?);
     }
     // And a profiler's clock is no business of the program.
     mask.remove(Signal::SIGPROF);

@@ -25,7 +25,8 @@ use crate::engine::{Engine, Wait};
 /// Takes one turn of this thread's main loop, without a promise to wait for (`Lwt_engine.iter`, with what `Lwt_main`
 /// does around it).
 ///
-/// With `block`, it waits for something to happen if there is nothing to do. See [`Guest`] for a loop inside another.
+/// With `block`, it waits for something to happen if there is nothing to do. Tasks have their turn after the poll,
+/// so that the call returns when they have done something. See [`Guest`] for a loop inside another.
 ///
 /// ```
 /// let paused = lwt_core::pause();
@@ -105,12 +106,13 @@ impl Guest {
     /// As [`iter`]; and if the loop was moved to another engine, whose descriptor this guest does not have: make a new
     /// one.
     pub fn turn(&self) -> Result<Wait, Error> {
+        scheduler::awake();
+        iter(false)?;
+        // Also in this very turn a callback may have moved it.
         if !Rc::ptr_eq(&self.engine, &self.runtime.engine()) {
             return Err(Error::msg("the loop runs on another engine than when its guest was made"));
         }
-        scheduler::awake();
-        iter(false)?;
-        if scheduler::has_ready() || scheduler::has_paused() || !scheduler::prepare_sleep() {
+        if scheduler::has_ready() || scheduler::has_paused() || !self.runtime.prepare_sleep() {
             return Ok(Wait::No);
         }
         Ok(self.runtime.timers.next().map_or(Wait::Forever, Wait::Until))

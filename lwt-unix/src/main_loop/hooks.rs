@@ -150,16 +150,21 @@ pub(crate) fn report(error: Error) {
     drop(Promise::<()>::fail(error));
 }
 
+/// Whether a list has hooks. At the very end of a thread it may be gone, with its hooks, before the loop is.
+fn some(list: &'static LocalKey<List>) -> bool {
+    list.try_with(|list| list.some.get()).unwrap_or(false)
+}
+
 /// A turn begins.
 pub(crate) fn enter() {
-    if ENTER.with(|list| list.some.get()) {
+    if some(&ENTER) {
         enter_iter_hooks().call();
     }
 }
 
 /// A turn ends.
 pub(crate) fn leave() {
-    if LEAVE.with(|list| list.some.get()) {
+    if some(&LEAVE) {
         leave_iter_hooks().call();
     }
 }

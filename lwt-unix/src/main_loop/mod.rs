@@ -36,5 +36,5 @@ mod section;
 pub use self::exit::{ExitHook, ExitHooks, at_exit, exit_hooks};
 pub use self::guest::{Guest, iter};
 pub use self::hooks::{IterHook, IterHooks, enter_iter_hooks, leave_iter_hooks};
-pub use self::section::{Section, set_section};
 pub use self::run::{LoopStats, NestedRun, after_fork, engine_name, handle, is_running, loop_stats, run};
+pub use self::section::{Section, set_section};

@@ -15,14 +15,15 @@ use super::hooks;
 use super::runtime::Runtime;
 use crate::engine::Wait;
 use crate::engine::registration::Direction;
+use crate::sys::hook;
 
 /// How many tasks run in a single turn at most.
 const SINGLE: usize = 64;
 
 /// The error of a [`run`] inside a [`run`] on the same thread.
 ///
-/// The outer one's turn would never end while the inner one waits for something that only the outer one can do.
-/// Await the promise instead.
+/// The outer one's turn would never end while the inner one waits for something that only the outer one can
+/// do. Await the promise instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NestedRun;
 
@@ -34,12 +35,13 @@ impl fmt::Display for NestedRun {
 
 impl std::error::Error for NestedRun {}
 
-/// Turns this thread's main loop until the promise or future is resolved, and returns what it was resolved with
-/// (`Lwt_main.run`).
+/// Turns this thread's main loop until the promise or future is resolved, and returns what it was resolved
+/// with (`Lwt_main.run`).
 ///
-/// It takes a [`Promise`], or any future whose output is a `Result`, which is then [spawned](lwt_core::spawn). It may
-/// be called again and again; what was pending when it returned goes on the next time. If nothing is left that could
-/// resolve the promise on this thread, it waits for other threads to do so, for ever if need be.
+/// It takes a [`Promise`], or any future whose output is a `Result`, which is then
+/// [spawned](lwt_core::spawn). It may be called again and again; what was pending when it returned goes on
+/// the next time. If nothing is left that could resolve the promise on this thread, it waits for other
+/// threads to do so, for ever if need be.
 ///
 /// ```
 /// use lwt_core::{Error, Promise};
@@ -49,8 +51,8 @@ impl std::error::Error for NestedRun {}
 /// ```
 ///
 /// # Errors
-/// What the promise was rejected with; [`NestedRun`] if `run` is already on this thread's stack; the operating
-/// system's, if no engine can be made for this thread (`EMFILE`) or polling it fails.
+/// What the promise was rejected with; [`NestedRun`] if `run` is already on this thread's stack; the
+/// operating system's, if no engine can be made for this thread (`EMFILE`) or polling it fails.
 #[track_caller]
 pub fn run<T, E, F>(future: F) -> Result<T, Error>
 where
@@ -82,8 +84,8 @@ pub fn is_running() -> bool {
     Runtime::existing().is_some_and(|runtime| runtime.running.get())
 }
 
-/// How other threads reach this thread's main loop, which is made if there is none. Posting to it fails when the loop has
-/// ended, with its thread.
+/// How other threads reach this thread's main loop, which is made if there is none. Posting to it fails when
+/// the loop has ended, with its thread.
 ///
 /// ```
 /// use std::{sync::mpsc, thread};
@@ -152,18 +154,25 @@ pub fn loop_stats() -> LoopStats {
 /// Makes this thread's main loop fit to go on in the child after a `fork` ([`fork`](crate::process::fork)
 /// does it by itself).
 ///
-/// The kernel's part of the engine is shared with the parent, so that each would take the other's events; this makes
-/// the child its own, with the same descriptors registered. A child that does without it must not [`run`]; it may close
-/// descriptors, and end, without harm to its parent. Job threads do not come over a fork: a process that has
-/// used them must not go on in the child without an exec.
+/// The kernel's part of the engine is shared with the parent, so that each would take the other's events;
+/// this makes the child its own, with the same descriptors registered. A child that does without it must not
+/// [`run`]; it may close descriptors, and end, without harm to its parent. Job threads do not come over a
+/// fork: jobs that were going on are cancelled, and new ones run on new threads.
+///
+/// Here nobody sees to it that no other thread was in the middle of something, nor that no signal comes
+/// before this call: [`fork`](crate::process::fork) does.
 ///
 /// # Errors
 /// The operating system's.
 pub fn after_fork() -> Result<(), Error> {
-    match Runtime::existing() {
-        Some(runtime) => runtime.after_fork().map_err(|error| explain("make the main loop anew", error)),
-        None => Ok(()),
-    }
+    begin_anew()?;
+    Runtime::leave_parent();
+    Ok(())
+}
+
+/// The first step of [`after_fork`], in which no callback is called.
+pub(crate) fn begin_anew() -> Result<(), Error> {
+    Runtime::after_fork().map_err(|error| explain("make the main loop anew", error))
 }
 
 /// One turn of the loop. It does not block if `done` says that nothing is waited for any more.
@@ -184,17 +193,26 @@ fn turn(runtime: &Runtime, pace: &mut Pace, done: impl Fn() -> bool) -> io::Resu
     Ok(())
 }
 
-/// One turn that is not one of many: it polls in any case. It blocks only if it is to and nothing is to be done.
+/// One turn that is not one of many. It polls in any case, because nobody knows when the next one is taken;
+/// it blocks only if it is to and nothing is to be done. Tasks, and messages of other threads, come after the
+/// poll, not before it: they may do what the caller waits for. (So it does not spin for jobs, either, but in
+/// a simulation, where to spin is to have one done.)
 pub(super) fn single_turn(runtime: &Runtime, block: bool) -> io::Result<()> {
     runtime.section.turn();
     hooks::enter();
-    scheduler::run_ready(SINGLE);
-    if !block || scheduler::has_ready() || scheduler::has_paused() {
+    let deadline = runtime.timers.next();
+    let busy = !block
+        || scheduler::has_ready()
+        || scheduler::has_paused()
+        || deadline.is_some_and(|deadline| deadline <= runtime.now())
+        || hook::is_simulated() && runtime.jobs.spin(deadline, || false);
+    if busy {
         runtime.poll()?;
-        runtime.timers.fire(runtime.now());
     } else {
-        idle(runtime, &mut Pace::new(runtime.now()), || false)?;
+        runtime.block(deadline.map_or(Wait::Forever, Wait::Until))?;
     }
+    runtime.timers.fire(runtime.now());
+    scheduler::run_ready(SINGLE);
     scheduler::wakeup_paused();
     hooks::leave();
     Ok(())
@@ -210,8 +228,8 @@ fn busy(runtime: &Runtime, pace: &mut Pace, now: Instant) -> io::Result<()> {
     Ok(())
 }
 
-/// There is no work: waits for some. A timer that is due is work, so a loop of short sleeps polls no more often than
-/// one of pauses.
+/// There is no work: waits for some. A timer that is due is work, so a loop of short sleeps polls no more
+/// often than one of pauses.
 fn idle(runtime: &Runtime, pace: &mut Pace, done: impl Fn() -> bool) -> io::Result<()> {
     let deadline = runtime.timers.next();
     if let Some(deadline) = deadline {

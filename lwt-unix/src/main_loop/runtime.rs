@@ -24,9 +24,9 @@ use crate::engine::registration::Source;
 use crate::engine::sources::Sources;
 use crate::engine::{self, Engine, Event, Readiness, Token, Wait};
 use crate::job::{self, desk::Desk};
-use crate::notification::Notifications;
+use crate::notification::{self, Notifications};
 use crate::process::desk::Children;
-use crate::signal::handlers::Signals;
+use crate::signal::handlers::{self, Signals};
 use crate::sys::hook;
 use crate::time::timers::Timers;
 
@@ -211,9 +211,7 @@ impl Runtime {
 
     /// The same, after having waited for it, or for a message from another thread.
     pub(crate) fn block(&self, wait: Wait) -> io::Result<()> {
-        // A message that came before we announced our sleep was not followed by a kick.
-        let quiet = !hook::has_doubts() && !self.notifications.is_unheard();
-        let wait = if scheduler::prepare_sleep() && quiet { wait } else { Wait::No };
+        let wait = if self.prepare_sleep() { wait } else { Wait::No };
         // A loop inside a job that waits for jobs must not keep the thread from them.
         let polled = match self.jobs.len() {
             0 => self.take_events(wait),
@@ -221,6 +219,12 @@ impl Runtime {
         };
         scheduler::awake();
         polled
+    }
+
+    /// Announces that the thread is about to sleep, from when on others ring at the engine. False if there is
+    /// something to do, of which nobody will tell: a message that came before, a report that is due.
+    pub(crate) fn prepare_sleep(&self) -> bool {
+        scheduler::prepare_sleep() && !hook::has_doubts() && !self.notifications.is_unheard()
     }
 
     fn take_events(&self, wait: Wait) -> io::Result<()> {
@@ -245,26 +249,38 @@ impl Runtime {
         self.batch.set(batch);
     }
 
-    /// Makes the engine anew in the child after a fork, and registers everything with it.
+    /// In the child after a fork: this thread's loop, if it has one, gets its engine anew, with everything
+    /// registered; the loops of other threads have ended. No callback is called, as long as there is no
+    /// engine for it: see [`Runtime::leave_parent`].
     ///
     /// # Errors
-    /// Those of the engine.
-    pub(crate) fn after_fork(&self) -> io::Result<()> {
-        // Before its descriptor is registered anew: it becomes another one.
-        self.notifications.after_fork()?;
-        self.signals.after_fork();
-        let engine = self.engine();
+    /// Those of the engine, and of the bell of the notifications.
+    pub(crate) fn after_fork() -> io::Result<()> {
+        job::after_fork();
+        let runtime = Runtime::existing();
+        // Before the bell's descriptor is registered anew: it becomes another one.
+        notification::after_fork(runtime.as_ref().map(|runtime| &runtime.notifications))?;
+        handlers::after_fork(runtime.as_ref().map(|runtime| &runtime.signals));
+        crate::fd::after_fork();
+        let Some(runtime) = runtime else { return Ok(()) };
+        let engine = runtime.engine();
         engine.after_fork()?;
-        self.process.set(process::id());
+        runtime.process.set(process::id());
         scheduler::set_kick(Some(engine.waker()));
-        for source in self.sources() {
+        for source in runtime.sources() {
             let (fd, token) = source.place();
             engine.register(fd, token)?;
             source.tell_wants();
         }
-        self.children.after_fork();
-        crate::fd::after_fork();
         Ok(())
+    }
+
+    /// The second step: whoever waits for what only the parent will hear of is told so.
+    pub(crate) fn leave_parent() {
+        if let Some(runtime) = Runtime::existing() {
+            runtime.jobs.after_fork();
+            runtime.children.after_fork();
+        }
     }
 
     /// Whether this is the child of a fork, before [`Runtime::after_fork`].

@@ -1,9 +1,11 @@
-//! [`Section`]: what an upper layer is told of the loop's blocking, so that a runtime lock can be given up around it.
+//! [`Section`]: what an upper layer is told of the loop's blocking, so that a runtime lock can be given up
+//! around it.
 //!
-//! 1. A loop *leaves* its section when it begins to run, and *enters* it when it ends: in between it is at work. It enters
-//!    it, too, for the time of each poll that may block.
+//! 1. A loop *leaves* its section when it begins to run, and *enters* it when it ends: in between it is at
+//!    work. It enters it, too, for the time of each poll that may block.
 //! 2. While it is at work it reports each of its turns.
-//! 3. Calls come in pairs, also when a poll panics. Without a section set, nothing is done; one that is set stays.
+//! 3. Calls come in pairs, also when a poll panics. Without a section set, nothing is done; one that is set
+//!    stays.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -25,11 +27,12 @@ pub trait Section {
     fn turn(&self) {}
 }
 
-/// Sets what is told of this thread's loop's blocking, from now to the end of the loop. The loop is made if there is none;
-/// if it is running, the section is left at once.
+/// Sets what is told of this thread's loop's blocking, from now to the end of the loop. The loop is made if
+/// there is none; if it is running, the section is left at once.
 ///
 /// # Errors
-/// If a section is set already: whoever relies on it is not to be cut off. The operating system's, if no loop can be made.
+/// If a section is set already: whoever relies on it is not to be cut off. The operating system's, if no loop
+/// can be made.
 pub fn set_section(section: Rc<dyn Section>) -> Result<(), Error> {
     let runtime = Runtime::current()?;
     if runtime.section.0.set(Rc::clone(&section)).is_err() {

@@ -9,29 +9,37 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use lwt_core::Error;
 
 use super::opt::{PendingError, SocketOption};
 use crate::engine::registration::Direction;
-use crate::fd::Fd;
-use crate::sys::addr::Address;
+use crate::fd::{During, Fd};
+use crate::job;
+use crate::sys::addr::{Address, RawAddr};
 use crate::sys::socket;
 
-/// Connects an internet stream socket.
+/// Connects a socket of any family but Unix.
 pub(super) async fn connect(fd: Fd, to: &impl Address, shown: impl fmt::Display + Copy) -> Result<Fd, Error> {
-    if !fd.with_on("connect", shown, |fd| socket::connect(fd, &to.encode()?))? {
-        finish(&fd, shown).await?;
+    let to = to.encode().during_on("connect", shown)?;
+    if !begin(&fd, &to, shown).await? {
+        let done = fd.drive(Direction::Write, outcome).await;
+        done.map_err(|failure| failure.into_error_on("connect", shown))?;
     }
     Ok(fd)
 }
 
-/// Waits for the outcome of an attempt that goes on.
-pub(super) async fn finish(fd: &Fd, shown: impl fmt::Display) -> Result<(), Error> {
-    let done = fd.drive(Direction::Write, outcome).await;
-    done.map_err(|failure| failure.into_error_on("connect", shown))
+/// Begins an attempt: `true` when the connection stands, `false` when it is being made in the background.
+///
+/// Where the description blocks, a thread makes the call, because no flag says "do not wait" here.
+async fn begin(fd: &Fd, to: &RawAddr, shown: impl fmt::Display) -> Result<bool, Error> {
+    if !fd.blocking() {
+        return fd.with_on("connect", shown, |fd| socket::connect(fd, to));
+    }
+    let (held, to) = (fd.held("connect")?, *to);
+    job::detach(move || socket::connect(held.as_fd(), &to)).await?.during_on("connect", shown)
 }
 
 /// What has become of an attempt: `WouldBlock` while it goes on.
@@ -54,10 +62,12 @@ pub(super) async fn connect_unix(
 ) -> Result<Fd, Error> {
     const LONGEST: Duration = Duration::from_millis(50);
     let mut pause = Duration::from_millis(1);
+    let to = to.encode().during_on("connect", shown)?;
     loop {
-        match fd.with_on("connect", shown, |fd| socket::connect(fd, &to.encode()?)) {
+        match begin(&fd, &to, shown).await {
             Ok(true) => return Ok(fd),
             // Interrupted; here nothing goes on in the background.
+            Ok(false) if fd.with("connect", |fd| Ok(socket::peer_address(fd).is_ok()))? => return Ok(fd),
             Ok(false) => {}
             Err(error) if error.io_kind() == Some(io::ErrorKind::WouldBlock) => {
                 crate::sleep(pause).await?;

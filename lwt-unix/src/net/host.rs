@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -45,6 +45,9 @@ impl TcpStream {
     /// [`connect`](TcpStream::connect); `Canceled`.
     pub async fn connect_host(host: impl Into<String>, port: u16) -> Result<TcpStream, Error> {
         let host = host.into();
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return TcpStream::connect((address, port).into()).await;
+        }
         let hints = Hints::new().socket_type(Type::Stream).numeric_service();
         let found = getaddrinfo(&host, &port.to_string(), hints).await?;
         let addresses = taking_turns(found.iter().filter_map(|info| info.address.inet()));

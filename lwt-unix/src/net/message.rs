@@ -95,8 +95,8 @@ impl Socket {
         descriptors: usize,
         flags: MsgFlags,
     ) -> Result<Received, Error> {
-        let flags = flags.raw() | self.fd().flags();
-        let op = |fd: BorrowedFd<'_>| message::receive(fd, bufs, descriptors, flags);
+        let op =
+            |fd: BorrowedFd<'_>| message::receive(fd, bufs, descriptors, flags.raw() | self.fd().flags());
         let message = self.fd().drive(Direction::Read, op).await;
         let message = message.map_err(|failure| failure.into_error("recvmsg"))?;
         Ok(Received {
@@ -159,8 +159,7 @@ impl Socket {
         };
         let credentials = with.credentials.map(Credentials::raw).transpose().during("sendmsg")?;
         let beside = Beside { to: to.as_ref(), descriptors: with.descriptors, credentials };
-        let flags = with.flags.raw() | self.fd().flags();
-        let op = |fd: BorrowedFd<'_>| message::send(fd, bufs, &beside, flags);
+        let op = |fd: BorrowedFd<'_>| message::send(fd, bufs, &beside, with.flags.raw() | self.fd().flags());
         self.fd().drive(Direction::Write, op).await.map_err(told)
     }
 

@@ -76,13 +76,14 @@ impl Relay {
 
     /// Passes on until both directions have ended. The sockets stay open.
     ///
-    /// When a side cannot be *read* any more (a reset), everything ends at once. When one cannot be *written*, what it has
-    /// said before is passed on, and the error is returned then. After an error nobody has been told of an end that is
-    /// none: reset the sockets ([`Linger`](super::opt::Linger)), so that nobody takes a part for the whole.
+    /// When a side cannot be *read* any more (a reset), everything ends at once. When one cannot be
+    /// *written*, what it has said before is passed on, and the error is returned then. After an error nobody
+    /// has been told of an end that is none: reset the sockets ([`Linger`](super::opt::Linger)), so that
+    /// nobody takes a part for the whole.
     ///
-    /// A cancel, or dropping the future, loses nothing: what was taken and not given is still held, and another run goes on
-    /// with it. Time limits are the caller's: [`with_timeout`](crate::with_timeout), and [`traffic`](Relay::traffic) to see
-    /// whether anything moves.
+    /// A cancel, or dropping the future, loses nothing: what was taken and not given is still held, and
+    /// another run goes on with it. Time limits are the caller's: [`with_timeout`](crate::with_timeout), and
+    /// [`traffic`](Relay::traffic) to see whether anything moves.
     ///
     /// # Errors
     /// The first error of the two directions, such as `ConnectionReset` or `BrokenPipe`; `Canceled`.
@@ -154,7 +155,8 @@ impl Lane {
         Rest { traffic: self.pump.traffic(), from: self.from.clone() }
     }
 
-    /// Passes on to the end. If a direction finds its target `deaf`, it says so, and the other passes on no end.
+    /// Passes on to the end. If a direction finds its target `deaf`, it says so, and the other passes on no
+    /// end.
     async fn run(&mut self, deaf: &Cell<bool>) -> Outcome {
         if self.ended {
             return Outcome::End;

@@ -205,7 +205,7 @@ impl Socket {
         let address = address.into();
         let named = address.unix().is_some_and(|name| name.as_pathname().is_some());
         let shown = address.to_string();
-        let begun = self.fd.hold().and_then(|held| {
+        let begun = self.fd.held("bind").and_then(|held| {
             let raw = address.encode().during_on("bind", &shown)?;
             Ok((held, raw))
         });
@@ -256,22 +256,11 @@ impl Socket {
     /// it.
     ///
     /// # Errors
-    /// `ConnectionRefused`, `TimedOut`, `NotFound` and the like, with the address as the subject; `EBADF`
-    /// when closed; the error of an abort; `Canceled`.
+    /// `ConnectionRefused`, `TimedOut`, `NotFound` and the like, with the address as the subject; `EISCONN`
+    /// when it is connected already; `EBADF` when closed; the error of an abort; `Canceled`.
     pub async fn connect(&self, address: impl Into<Addr>) -> Result<(), Error> {
         let address = address.into();
         let shown = address.to_string();
-        if self.fd.blocking() {
-            // There is no flag against waiting: by a thread.
-            let raw = address.encode().during_on("connect", &shown)?;
-            let held = self.fd.hold()?;
-            let begun = job::detach(move || socket::connect(held.as_fd(), &raw)).await?;
-            return match begun.during_on("connect", &shown)? {
-                true => Ok(()),
-                // It was interrupted, or the description does not block after all.
-                false => connect::finish(&self.fd, &shown).await,
-            };
-        }
         match &address {
             Addr::Unix(_) => connect::connect_unix(self.fd.clone(), &address, &shown).await?,
             _ => connect::connect(self.fd.clone(), &address, &shown).await?,
@@ -313,8 +302,7 @@ impl Socket {
     /// # Errors
     /// As [`Fd::read`].
     pub async fn recv(&self, buf: &mut [u8], flags: MsgFlags) -> Result<usize, Error> {
-        let flags = flags.raw() | self.fd.flags();
-        let op = |fd: BorrowedFd<'_>| socket::recv(fd, &Room::from(&mut *buf), flags);
+        let op = |fd: BorrowedFd<'_>| socket::recv(fd, &Room::from(&mut *buf), flags.raw() | self.fd.flags());
         self.fd.drive(Direction::Read, op).await.map_err(|failure| failure.into_error("recv"))
     }
 
@@ -323,8 +311,8 @@ impl Socket {
     /// # Errors
     /// As [`Fd::write`].
     pub async fn send(&self, buf: &[u8], flags: MsgFlags) -> Result<usize, Error> {
-        let flags = flags.raw() | self.fd.flags();
-        let sent = self.fd.drive(Direction::Write, |fd| socket::send(fd, buf, flags)).await;
+        let op = |fd: BorrowedFd<'_>| socket::send(fd, buf, flags.raw() | self.fd.flags());
+        let sent = self.fd.drive(Direction::Write, op).await;
         sent.map_err(|failure| failure.into_error("send"))
     }
 
@@ -333,8 +321,8 @@ impl Socket {
     /// # Errors
     /// As [`Fd::read`].
     pub async fn recv_from(&self, buf: &mut [u8], flags: MsgFlags) -> Result<(usize, Addr), Error> {
-        let flags = flags.raw() | self.fd.flags();
         let op = |fd: BorrowedFd<'_>| {
+            let flags = flags.raw() | self.fd.flags();
             let (n, source) = socket::recv_from(fd, &Room::from(&mut *buf), flags)?;
             Ok((n, Addr::decode(&source)?))
         };
@@ -365,8 +353,8 @@ impl Socket {
     pub async fn send_to(&self, buf: &[u8], to: impl Into<Addr>, flags: MsgFlags) -> Result<usize, Error> {
         let to = to.into();
         let raw = to.encode().during_on("sendto", &to)?;
-        let flags = flags.raw() | self.fd.flags();
-        let sent = self.fd.drive(Direction::Write, |fd| socket::send_to(fd, buf, &raw, flags)).await;
+        let op = |fd: BorrowedFd<'_>| socket::send_to(fd, buf, &raw, flags.raw() | self.fd.flags());
+        let sent = self.fd.drive(Direction::Write, op).await;
         sent.map_err(|failure| failure.into_error_on("sendto", &to))
     }
 }

@@ -10,8 +10,9 @@
 //!    are served in the order of their first sends; all sends of one that have come by then, one after the
 //!    other.
 //! 3. *Calls* come from the loop only: in the part of a turn in which descriptors are served, whether the
-//!    send came from this thread or another. What is sent by a function that is called is for a later turn. A
-//!    function that panics is reported to the hook for unhandled rejections, and stays.
+//!    send came from this thread or another. What is sent by a function that is called is for a later turn,
+//!    and so is what comes over the [`BUDGET`] of one: a flood of sends keeps nobody else waiting. A function
+//!    that panics is reported to the hook for unhandled rejections, and stays.
 //! 4. *Stale numbers are refused.* A notification that was stopped, or whose loop has ended, is never called
 //!    again, and its number is no other's: numbers have a generation, and one is never given twice.
 //! 5. *Fork.* In the child, this thread's notifications go on, without the sends of before; those of other
@@ -33,7 +34,7 @@
 //! ```
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -50,6 +51,9 @@ mod slots;
 
 pub(crate) use self::slots::hold;
 use self::slots::{Id, Keeper};
+
+/// How many calls a loop makes in one turn at most.
+const BUDGET: usize = 256;
 
 /// Names a function that a loop calls when it is told to. See the [module's documentation](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -170,8 +174,9 @@ impl Notification {
 pub(crate) struct Notifications {
     /// Made with the first notification.
     post: OnceCell<Post>,
-    /// By the numbers of their slots.
     table: RefCell<BTreeMap<Id, Entry>>,
+    /// What was sent and taken out of the post, and how many times it is still to be called.
+    due: RefCell<VecDeque<(Id, u32)>>,
 }
 
 /// Where sends arrive.
@@ -218,16 +223,18 @@ impl Notifications {
     /// Serves what was sent, and has the loop do so again when the bell is rung.
     fn look(&self) {
         let Some(post) = self.post.get() else { return };
+        if let Some(registration) = &post.registration {
+            registration.clear(Direction::Read);
+        }
         if let Some(bell) = post.keeper.bell() {
             bell.hush();
         }
-        for slot in post.keeper.take() {
-            let Some((id, times)) = slots::count(slot) else { continue };
-            // Until it is stopped by one of the calls.
-            let _ = (0..times).all(|_| self.call(id));
-        }
+        self.due.borrow_mut().extend(post.keeper.take().into_iter().filter_map(slots::count));
+        self.serve();
         if let Some(registration) = &post.registration {
-            registration.clear(Direction::Read);
+            if let Some(bell) = post.keeper.bell().filter(|_| self.is_due()) {
+                bell.ring();
+            }
             registration.wait(Direction::Read).on_any(|rung| {
                 if let (Ok(()), Some(runtime)) = (rung, Runtime::existing()) {
                     runtime.notifications.look();
@@ -236,10 +243,36 @@ impl Notifications {
         }
     }
 
+    /// Calls for what is due, as far as the budget goes.
+    fn serve(&self) {
+        for _ in 0..BUDGET {
+            let next = {
+                let mut due = self.due.borrow_mut();
+                let Some((id, times)) = due.front_mut() else { return };
+                let id = *id;
+                *times = times.saturating_sub(1);
+                if *times == 0 {
+                    due.pop_front();
+                }
+                id
+            };
+            if !self.call(next) {
+                // It was stopped, perhaps by a call of its own.
+                let mut due = self.due.borrow_mut();
+                due.pop_front_if(|(id, _)| *id == next);
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        !self.due.borrow().is_empty()
+    }
+
     /// Whether something was sent of which the engine will not tell.
     #[inline]
     pub(crate) fn is_unheard(&self) -> bool {
-        self.post.get().is_some_and(|post| post.registration.is_none() && post.keeper.has_sent())
+        let unheard = |post: &Post| post.registration.is_none() && (post.keeper.has_sent() || self.is_due());
+        self.post.get().is_some_and(unheard)
     }
 
     /// Serves what was sent and the engine does not tell of.
@@ -281,21 +314,26 @@ impl Notifications {
 
     /// The end of the loop: all are stopped.
     pub(crate) fn end(&self) {
+        self.due.take();
         let table = self.table.take();
         for (id, entry) in table {
             slots::stop(id);
             guarded(|| drop(entry));
         }
     }
+}
 
-    /// In the child of a fork, before the engine is made anew: see rule 5.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(crate) fn after_fork(&self) -> io::Result<()> {
-        match self.post.get() {
-            Some(post) => post.keeper.after_fork(self.table.borrow().keys().copied()),
-            None => Ok(()),
-        }
+/// In the child of a fork, before the engine is made anew: see rule 5. `own` are the notifications of this
+/// thread's loop, if it has one.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn after_fork(own: Option<&Notifications>) -> io::Result<()> {
+    let table = own.map(|own| own.table.borrow());
+    let ids = table.iter().flat_map(|table| table.keys().copied());
+    slots::after_fork(own.and_then(|own| own.post.get()).map(|post| &post.keeper), ids)?;
+    if let Some(own) = own {
+        own.due.take();
     }
+    Ok(())
 }

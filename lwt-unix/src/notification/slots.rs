@@ -118,10 +118,10 @@ impl Keeper {
     pub(super) fn new() -> io::Result<Keeper> {
         let mut supply = supply();
         if let Some(number) = supply.towers.last().copied() {
-            let keeper = Keeper { tower: number };
-            keeper.settle()?;
+            // There is no keeper before this has succeeded: its drop would ask for the lock that is held.
+            settle(number)?;
             supply.towers.pop();
-            return Ok(keeper);
+            return Ok(Keeper { tower: number });
         }
         let bell = Bell::new()?;
         let number = supply.built;
@@ -131,17 +131,6 @@ impl Keeper {
         // Nobody else sets the place of a number that was not given out.
         let _ = place.set(tower);
         Ok(Keeper { tower: number })
-    }
-
-    /// Makes the bell this process's own, if it was another's before a fork.
-    fn settle(&self) -> io::Result<()> {
-        if let Some(tower) = tower(self.tower)
-            && tower.process.load(Relaxed) != process::id()
-        {
-            tower.bell.renew()?;
-            tower.process.store(process::id(), Relaxed);
-        }
-        Ok(())
     }
 
     /// The bell that is rung when there is something to [take](Keeper::take).
@@ -177,39 +166,54 @@ impl Keeper {
     pub(super) fn take(&self) -> Vec<u32> {
         tower(self.tower).map_or_else(Vec::new, |tower| tower.sent.take(|number| SLOTS.get(number)))
     }
-
-    /// In the child of a fork: the bell becomes its own, and what was sent before the fork is forgotten.
-    ///
-    /// # Errors
-    /// Those of making a bell.
-    pub(super) fn after_fork(&self, own: impl Iterator<Item = Id>) -> io::Result<()> {
-        let mut supply = supply();
-        self.settle()?;
-        if let Some(tower) = tower(self.tower) {
-            tower.sent.reset();
-        }
-        let mut mine = vec![false; supply.made as usize];
-        for id in own {
-            mine[id.slot() as usize] = true;
-        }
-        // The other threads are not there, so nothing is on its way, and what was theirs is free.
-        supply.slots.clear();
-        for (number, mine) in (0..supply.made).zip(mine) {
-            let Some(slot) = SLOTS.get(number) else { continue };
-            slot.reset(mine);
-            if !mine && slot.is_fresh() {
-                supply.slots.push(number);
-            }
-        }
-        supply.towers = (0..supply.built).filter(|number| *number != self.tower).collect();
-        Ok(())
-    }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
         supply().towers.push(self.tower);
     }
+}
+
+/// Makes a tower's bell this process's own, if it was another's before a fork.
+fn settle(number: u32) -> io::Result<()> {
+    if let Some(tower) = tower(number)
+        && tower.process.load(Relaxed) != process::id()
+    {
+        tower.bell.renew()?;
+        tower.process.store(process::id(), Relaxed);
+    }
+    Ok(())
+}
+
+/// In the child of a fork: what was sent before it is forgotten, and only the notifications in `own` go on,
+/// those of this thread's loop. The bell of that loop, which has `keeper`, becomes this process's own.
+///
+/// # Errors
+/// Those of making a bell.
+pub(super) fn after_fork(keeper: Option<&Keeper>, own: impl Iterator<Item = Id>) -> io::Result<()> {
+    let mut supply = supply();
+    let home = keeper.map(|keeper| keeper.tower);
+    home.map_or(Ok(()), settle)?;
+    // The other threads are not there, so nothing is on its way, and what was theirs is free.
+    let mut mine = vec![false; supply.made as usize];
+    for id in own {
+        mine[id.slot() as usize] = true;
+    }
+    supply.slots.clear();
+    for (number, mine) in (0..supply.made).zip(mine) {
+        let Some(slot) = SLOTS.get(number) else { continue };
+        slot.reset(mine);
+        if !mine && slot.is_fresh() {
+            supply.slots.push(number);
+        }
+    }
+    for number in 0..supply.built {
+        if let Some(tower) = tower(number) {
+            tower.sent.reset();
+        }
+    }
+    supply.towers = (0..supply.built).filter(|number| Some(*number) != home).collect();
+    Ok(())
 }
 
 /// Takes the sends out of the count of a slot that was [taken](Keeper::take): the notification that they are

@@ -5,7 +5,8 @@
 //!    without waiters goes too.
 //! 2. A row learns of the end by a descriptor of the process. Where none can be had, and for what such a
 //!    descriptor does not tell (stops, any child), the loop listens to `SIGCHLD`, as long as there is
-//!    somebody who needs it.
+//!    somebody who needs it; and so it does where that signal is ignored, because a child would leave nothing
+//!    to ask for.
 //! 3. The system is asked after the ear is there, so that an end in between is not missed; and only while
 //!    somebody wants to know, so that a child whose wait was cancelled can be waited for again.
 //! 4. Nothing is borrowed while a promise is resolved.
@@ -24,6 +25,7 @@ use super::{Pid, WaitFlags, Waited, Which};
 use crate::engine::registration::{Direction, Registration};
 use crate::fd::During;
 use crate::main_loop::runtime::Runtime;
+use crate::signal::table::children_are_discarded;
 use crate::signal::{SIGCHLD, SignalHandler, on_signal};
 use crate::sys;
 
@@ -65,10 +67,10 @@ struct Waiter {
     tell: Tell,
 }
 
-type Tell = Box<dyn FnOnce(Result<Option<Waited>, Error>)>;
-
 /// What somebody who waits is told.
 type Told = Result<Option<Waited>, Error>;
+
+type Tell = Box<dyn FnOnce(Told)>;
 
 /// Waits for a child; `convert` makes of it what is promised, if that can be made of it.
 #[track_caller]
@@ -81,6 +83,8 @@ pub(super) fn begin<T: 'static>(
         Ok(runtime) => runtime,
         Err(error) => return Promise::fail(error),
     };
+    // However it is written.
+    let which = Which::from(which.raw());
     let (promise, resolver) = task();
     let children = &runtime.children;
     let serial = children.serial.replace(children.serial.get() + 1);
@@ -129,10 +133,10 @@ impl Children {
             && let Some(row) = self.rows.borrow_mut().get_mut(&pid)
             && row.descriptor.is_none()
             && !SIGNALS_ONLY.load(Ordering::Relaxed)
+            && !children_are_discarded()
         {
             // Whatever the reason, there is the other way.
             row.descriptor = open(pid).ok();
-            self.watch(pid, row);
         }
         if self.needs_ear() && self.ear.borrow().is_none() {
             let ear = on_signal(SIGCHLD, |_| {
@@ -145,21 +149,19 @@ impl Children {
         Ok(())
     }
 
-    /// Has the end of a row's process asked for when its descriptor tells of it.
-    fn watch(&self, pid: Pid, row: &Row) {
-        let Some((registration, _)) = &row.descriptor else { return };
-        registration.clear(Direction::Read);
-        registration.wait(Direction::Read).on_any(move |ended| {
-            if let (Ok(()), Some(runtime)) = (ended, Runtime::existing()) {
-                let children = &runtime.children;
-                children.ask(Which::Child(pid));
-                // It may have been told of nothing.
-                if let Some(row) = children.rows.borrow().get(&pid) {
-                    children.watch(pid, row);
-                }
-                children.settle();
+    /// The descriptor of a row has told of the end.
+    fn ended(&self, pid: Pid) {
+        self.ask_row(pid);
+        let left = self.rows.borrow_mut().get_mut(&pid).map(|row| row.descriptor.take());
+        if let Some(old) = left {
+            // Somebody else has waited for that process, and the number is a new one's by now.
+            drop(old);
+            match self.listen(Which::Child(pid)) {
+                Ok(()) => self.ask_row(pid),
+                Err(error) => self.tell_row(pid, &Err(error)),
             }
-        });
+        }
+        self.settle();
     }
 
     fn needs_ear(&self) -> bool {
@@ -206,7 +208,12 @@ impl Children {
             Ok(Some(waited)) => Ok(Some(waited)),
             Err(error) => Err(error),
         };
-        let stopped = matches!(&told, Ok(Some(waited)) if !waited.status.has_ended());
+        self.tell_row(pid, &told);
+    }
+
+    /// Tells those who wait in a row, or, if it is a stop, those of them who asked for stops.
+    fn tell_row(&self, pid: Pid, told: &Told) {
+        let stopped = matches!(told, Ok(Some(waited)) if !waited.status.has_ended());
         let ready: Vec<Waiter> = {
             let mut rows = self.rows.borrow_mut();
             let Some(row) = rows.get_mut(&pid) else { return };
@@ -319,8 +326,15 @@ impl Row {
     }
 }
 
-/// A descriptor of a process, registered with the engine.
+/// A descriptor of a process, registered with the engine: when it tells of the end, that is asked for.
 fn open(pid: Pid) -> io::Result<(Registration, OwnedFd)> {
     let fd = sys::process::pidfd_open(pid)?;
-    Ok((Registration::new(fd.as_raw_fd())?, fd))
+    let registration = Registration::new(fd.as_raw_fd())?;
+    registration.clear(Direction::Read);
+    registration.wait(Direction::Read).on_any(move |ended| {
+        if let (Ok(()), Some(runtime)) = (ended, Runtime::existing()) {
+            runtime.children.ended(pid);
+        }
+    });
+    Ok((registration, fd))
 }

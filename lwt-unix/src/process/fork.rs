@@ -26,6 +26,7 @@ use lwt_core::{Error, scheduler};
 
 use super::{Pid, children};
 use crate::fd::During;
+use crate::main_loop::runtime::Runtime;
 use crate::main_loop::{exit_hooks, loop_stats};
 use crate::sys::signal::Blocked;
 use crate::{job, main_loop, notification, signal, sys};
@@ -159,11 +160,12 @@ pub unsafe fn fork_beside_threads() -> Result<Fork, Error> {
 
 /// In the child: see rule 4.
 fn begin_anew() -> Result<(), Error> {
-    job::after_fork();
-    exit_hooks().remove_all();
-    main_loop::after_fork()?;
+    main_loop::run::begin_anew()?;
+    // From here on users' code runs: callbacks and destructors, which may begin anything.
     scheduler::abandon_wakeups();
     scheduler::abandon_paused();
+    exit_hooks().remove_all();
+    Runtime::leave_parent();
     Ok(())
 }
 
@@ -175,13 +177,13 @@ fn give_up(error: &Error) -> ! {
 }
 
 /// How many jobs are going on. A thread that has just given the result of its job is waited for: it holds
-/// something until it has put everything away.
+/// something until it has put everything away. So is one that is being started: it has no name yet.
 fn working() -> usize {
     let begin = Instant::now();
     loop {
-        let working = job::working();
-        if working == 0 || loop_stats().jobs > 0 || begin.elapsed() > PATIENCE {
-            return working;
+        let (jobs, starting) = job::working();
+        if jobs + starting == 0 || loop_stats().jobs > 0 || begin.elapsed() > PATIENCE {
+            return jobs;
         }
         thread::yield_now();
     }
@@ -194,9 +196,21 @@ fn foreign_threads() -> Option<usize> {
     }
     let mut others = 0;
     for thread in std::fs::read_dir("/proc/self/task").ok()? {
-        let name = std::fs::read(thread.ok()?.path().join("comm"));
-        // A thread that has ended meanwhile has no name.
-        others += usize::from(name.is_ok_and(|name| !name.starts_with(b"lwt-job")));
+        // A thread that has ended meanwhile has none.
+        if let Ok(stat) = std::fs::read(thread.ok()?.path().join("stat")) {
+            others += usize::from(is_foreign(&stat)?);
+        }
     }
     others.checked_sub(1)
+}
+
+/// Whether a thread of which the system tells this is somebody else's, and will still do something. One that
+/// was joined a moment ago may be there, but it has left its program for good.
+fn is_foreign(stat: &[u8]) -> Option<bool> {
+    const EXITING: u32 = 4;
+    // Number; name in parentheses, which may hold any character; state, five numbers, and the flags.
+    let (open, close) =
+        (stat.iter().position(|byte| *byte == b'(')?, stat.iter().rposition(|byte| *byte == b')')?);
+    let flags = std::str::from_utf8(&stat[close..]).ok()?.split_whitespace().nth(7)?;
+    Some(flags.parse::<u32>().ok()? & EXITING == 0 && !stat[open..].starts_with(b"(lwt-job"))
 }

@@ -71,7 +71,7 @@ impl Which {
             Which::Child(pid) => pid.number(),
             Which::Any => -1,
             Which::OwnGroup => 0,
-            Which::Group(pid) => -pid.number(),
+            Which::Group(pid) => pid.number().saturating_neg(),
         }
     }
 }
@@ -112,7 +112,8 @@ pub fn wait() -> Promise<(Pid, Status)> {
 ///
 /// A child's end is told to all who wait for its number at that time, on any thread, and then the number is
 /// free. Nobody but the children asked for are waited for. When the wait is cancelled or dropped, the child
-/// can be waited for again.
+/// can be waited for again. (In a process that was started with `SIGCHLD` ignored, the system forgets
+/// children as they end, except while somebody waits: begin to wait before that.)
 ///
 /// ```
 /// use std::process::Command;

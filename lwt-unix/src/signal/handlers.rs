@@ -10,15 +10,15 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-use libc::c_int;
 use lwt_core::Error;
 
-use super::number::{SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP};
+use super::number::{SIGKILL, SIGSTOP};
 use super::{Signal, table};
 use crate::fd::During;
 use crate::main_loop::hooks::guarded;
 use crate::main_loop::runtime::Runtime;
 use crate::notification::{Notification, make_notification, stop_notification};
+use crate::sys::signal::FAULTS;
 
 /// A handler that was added to a signal (`Lwt_unix.signal_handler_id`). It stays until it is
 /// [disabled](SignalHandler::disable) or its loop ends, also when this handle is dropped.
@@ -128,7 +128,7 @@ fn came(signal: Signal) {
 fn check(signal: Signal) -> io::Result<()> {
     let why = match signal {
         SIGKILL | SIGSTOP => "the system lets nobody catch this signal",
-        SIGSEGV | SIGBUS | SIGFPE | SIGILL | SIGTRAP | SIGSYS => {
+        _ if FAULTS.contains(&signal.number()) => {
             "it tells of a fault of the very instruction at which it comes, which would only be met again"
         }
         _ => return Ok(()),
@@ -167,12 +167,12 @@ impl Signals {
             }
         }
     }
+}
 
-    /// In the child of a fork: this loop's handlers stay, those of others are gone.
-    pub(crate) fn after_fork(&self) {
-        let own = self.table.borrow();
-        table::after_fork(|signal: c_int| own.get(&Signal::from(signal)).map(|entry| entry.notification));
-    }
+/// In the child of a fork: the handlers of this thread's loop, if it has one, stay; those of others are gone.
+pub(crate) fn after_fork(own: Option<&Signals>) {
+    let own = own.map(|own| own.table.borrow());
+    table::after_fork(|signal| own.as_ref()?.get(&Signal::from(signal)).map(|entry| entry.notification));
 }
 
 /// The loop listens to this signal no more.

@@ -140,10 +140,8 @@ pub(super) fn listen(signal: c_int, notification: Notification) -> io::Result<()
 /// A loop that listens to a signal stops doing so.
 pub(super) fn unlisten(signal: c_int, notification: Notification) {
     let mut state = state();
-    let Some(line) = Line::of(signal) else { return };
-    if leave(&mut state, line, signal, notification) {
-        // There is nobody to tell; a handler that stays is inert.
-        let _ = restore(line, signal);
+    if let Some(line) = Line::of(signal) {
+        drop_out(&mut state, line, signal, notification);
     }
 }
 
@@ -159,7 +157,7 @@ pub(super) fn reinstall(signal: c_int) -> io::Result<()> {
     }
 }
 
-/// In the child of a fork: the loops of other threads listen no more.
+/// In the child of a fork: the loops of other threads listen no more. `own` gives what this one listens by.
 pub(super) fn after_fork(own: impl Fn(c_int) -> Option<Notification>) {
     let mut state = state();
     for (signal, line) in (0..).zip(&LINES) {
@@ -167,15 +165,32 @@ pub(super) fn after_fork(own: impl Fn(c_int) -> Option<Notification>) {
         for place in line.places() {
             let number = place.notification.load(Relaxed);
             if number != 0 && number != own {
-                leave(&mut state, line, signal, Notification::from_number(number));
+                drop_out(&mut state, line, signal, Notification::from_number(number));
             }
         }
     }
 }
 
+/// Whether, but for ours, the action of `SIGCHLD` has the system forget children as they end.
+pub(crate) fn children_are_discarded() -> bool {
+    let discards = |action: &Action| match action.does() {
+        Does::Ours => below(libc::SIGCHLD, 0).is_some_and(Action::discards_children),
+        _ => action.discards_children(),
+    };
+    Action::current(libc::SIGCHLD).as_ref().is_ok_and(discards)
+}
+
 /// Keeps others from changing the table, for the time of a fork.
 pub(crate) fn hold() -> impl Drop {
     state()
+}
+
+/// Takes a notification off a signal's list, and our handler away if nobody is left.
+fn drop_out(state: &mut State, line: &Line, signal: c_int, notification: Notification) {
+    if leave(state, line, signal, notification) {
+        // There is nobody to tell; a handler that stays is inert.
+        let _ = restore(line, signal);
+    }
 }
 
 /// Takes a notification off a signal's list; whether it was the last.

@@ -30,7 +30,8 @@ pub(crate) struct RawAddr {
 pub(crate) trait Address: Sized {
     /// The kernel's form, or `InvalidInput` when it has none (a path that is too long).
     fn encode(&self) -> io::Result<RawAddr>;
-    /// Reads the kernel's form; `InvalidData` when it is of another family.
+    /// Reads the kernel's form; `InvalidData` when it is of another family. What has no form here, though it
+    /// is of the right family, is unnamed.
     fn decode(raw: &RawAddr) -> io::Result<Self>;
 }
 
@@ -201,6 +202,9 @@ impl Address for UnixAddr {
             Some((0, name)) => UnixAddr::from_abstract_name(name),
             Some(_) => {
                 let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+                // The kernel takes a path that fills the structure, with no room for its zero byte. The
+                // standard library's type does not; and a peer must not decide whether `accept` succeeds.
+                let end = if end == un.sun_path.len() { 0 } else { end };
                 UnixAddr::from_pathname(Path::new(std::ffi::OsStr::from_bytes(&name[..end])))
             }
         }
@@ -232,6 +236,11 @@ mod tests {
         let long = "x".repeat(107);
         let longest = UnixAddr::from_pathname(&long).expect("a path of the greatest length");
         assert_eq!(round_trip(&longest).as_pathname(), Some(Path::new(&long)));
+        let mut full = longest.encode().expect("encodes");
+        full.len = size_of::<sockaddr_un>() as socklen_t;
+        // SAFETY: a byte inside of the storage, behind the longest path that has its zero byte.
+        unsafe { (&raw mut full.storage).cast::<u8>().add(NAME + 107).write(b'y') };
+        assert!(UnixAddr::decode(&full).expect("decodes").is_unnamed());
         let unnamed = UnixAddr::from_pathname("").expect("no name");
         assert!(round_trip(&unnamed).is_unnamed());
     }

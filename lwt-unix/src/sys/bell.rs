@@ -1,8 +1,8 @@
 //! [`Bell`]: a descriptor that anybody may ring, also a signal handler, and that an engine can wait for.
 //!
 //! 1. [`Bell::ring`] is one `write` of constant bytes: it is async-signal-safe. That is why it is not made
-//!    through [`retry`](super::retry), where a test's plan of faults may take a lock: the one system call of
-//!    this crate that stands beside the seam. There is nothing to be made again either: the descriptor does
+//!    through [`retry`](super::retry), where a test's plan of faults may take a lock: with the read that
+//!    empties it, and the engines' waits, the only calls of this crate that stand beside the seam. There is nothing to be made again either: the descriptor does
 //!    not block, so nothing interrupts it, and a bell that is too full to be written to is readable.
 //! 2. The numbers of its descriptors never change, and they are never closed. So whoever has looked one up
 //!    may still write to it at any later time, and never writes into a stranger's file. A loop that ends
@@ -13,7 +13,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use super::retry;
+use super::{retry, unhooked};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -49,8 +49,8 @@ impl Bell {
         loop {
             // SAFETY: the buffer is live and as long as is said.
             let read = || unsafe { libc::read(self.hears.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
-            // By a name of its own: it is no read of the program's.
-            if !matches!(retry("hush", read), Ok(1..)) {
+            // It is no read of the program's, and nothing interrupts it: see rule 1.
+            if !matches!(unhooked(read), Ok(1..)) {
                 break;
             }
             rung = true;

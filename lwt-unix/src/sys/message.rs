@@ -21,6 +21,9 @@ use super::{NO_VECTOR, count, retry, sim, vector, vector_mut};
 /// The most descriptors that the kernel takes in one message.
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
 
+/// A message of a socket that somebody has set `SO_PASSPIDFD` on brings its sender's process, opened.
+const SCM_PIDFD: c_int = 4;
+
 /// Memory for control data: room for one message with all that we know of.
 #[repr(C, align(16))]
 struct Control {
@@ -205,6 +208,10 @@ unsafe fn unpack(header: &msghdr) -> (Vec<OwnedFd>, Option<ucred>) {
                         let raw = ptr::read_unaligned(data.cast::<RawFd>().add(index));
                         owned.push(OwnedFd::from_raw_fd(raw));
                     }
+                }
+                (libc::SOL_SOCKET, SCM_PIDFD) if len >= size_of::<RawFd>() => {
+                    // Nobody has asked for it.
+                    drop(OwnedFd::from_raw_fd(ptr::read_unaligned(data.cast::<RawFd>())));
                 }
                 (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if len >= size_of::<ucred>() => {
                     credentials = Some(ptr::read_unaligned(data.cast::<ucred>()));

@@ -213,12 +213,15 @@ pub(crate) fn host_by_address(address: IpAddr) -> Result<Host, Trouble> {
     })
 }
 
-/// The codes of the older calls, as those of `getaddrinfo`.
-fn newer(trouble: c_int) -> Trouble {
+/// The codes of the older calls, as those of `getaddrinfo`; or the system's number, where that is the trouble.
+fn newer(trouble: c_int, number: c_int) -> Trouble {
+    const NETDB_INTERNAL: c_int = -1;
     const HOST_NOT_FOUND: c_int = 1;
     const TRY_AGAIN: c_int = 2;
     const NO_DATA: c_int = 4;
     let code = match trouble {
+        _ if number == libc::ERANGE => return system(number),
+        NETDB_INTERNAL if number > 0 => return system(number),
         HOST_NOT_FOUND => libc::EAI_NONAME,
         TRY_AGAIN => libc::EAI_AGAIN,
         NO_DATA => EAI_NODATA,
@@ -242,7 +245,7 @@ fn host(
         let (mut found, mut trouble) = (ptr::null_mut(), 0);
         let number = call(&mut entry, memory.as_mut_ptr(), memory.len(), &mut found, &mut trouble);
         if number != 0 || found.is_null() {
-            return Err(if number == libc::ERANGE { system(number) } else { newer(trouble) });
+            return Err(newer(trouble, number));
         }
         let addresses = {
             // SAFETY: a list that ends with null, of addresses of the entry's length, in `memory`.

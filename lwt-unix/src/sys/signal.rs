@@ -1,11 +1,14 @@
 //! What the system does when a signal comes: actions, the handler that is ours, and masks.
 //!
 //! 1. [`caught`] is the handler. It may interrupt any code of any thread, so it and all that it calls take no
-//!    lock, allocate nothing and do not panic; it leaves `errno` as it was.
+//!    lock, allocate nothing and do not panic; it leaves `errno` as it was. (A thread-local is looked at only
+//!    where somebody else's function is to be called: in a library that was loaded at run time, its first use
+//!    in a thread may allocate.)
 //! 2. It calls the action that was there before it ([`Action::call`]) with just what it got itself.
-//! 3. All signals are blocked while it runs, and it runs on the thread's alternate stack, if there is one, as
-//!    foreign runtimes demand; unless the action before it is a function that expects the ordinary one. An
-//!    alternate stack has room for one handler, and not for one that interrupts another.
+//! 3. All signals but those of faults are blocked while it runs, and it runs on the thread's alternate stack,
+//!    if there is one, as foreign runtimes demand; unless the action before it is a function that expects the
+//!    ordinary one. An alternate stack has room for one handler, and not for one that interrupts another. (A
+//!    fault that is blocked ends the process, and the function before us may be one that lives with faults.)
 //! 4. No call here is made through [`retry`](super::retry) that a handler makes: a test's plan of faults may
 //!    take a lock.
 
@@ -19,6 +22,10 @@ use nix::errno::Errno;
 
 use super::once;
 use crate::signal::table;
+
+/// The signals by which the system tells of a fault of the very instruction at which they come.
+pub(crate) const FAULTS: [c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
 /// What the system does on a signal.
 #[derive(Clone, Copy)]
@@ -54,8 +61,13 @@ impl Action {
         let stack =
             if below.does() == Does::Other { ours.sa_flags & libc::SA_ONSTACK } else { libc::SA_ONSTACK };
         ours.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | stack;
-        // SAFETY: it fills the set.
-        unsafe { libc::sigfillset(&mut ours.sa_mask) };
+        // SAFETY: the set is live; the first call fills it.
+        unsafe {
+            libc::sigfillset(&mut ours.sa_mask);
+            for fault in FAULTS {
+                libc::sigdelset(&mut ours.sa_mask, fault);
+            }
+        }
         Action(ours)
     }
 
@@ -66,6 +78,11 @@ impl Action {
         once("sigaction", || unsafe { libc::sigaction(signal, &self.0, old.as_mut_ptr()) })?;
         // SAFETY: the call succeeded.
         Ok(Action(unsafe { old.assume_init() }))
+    }
+
+    /// Whether children leave nothing to wait for, this being the action of `SIGCHLD`.
+    pub(crate) fn discards_children(&self) -> bool {
+        self.does() == Does::Nothing || self.0.sa_flags & libc::SA_NOCLDWAIT != 0
     }
 
     pub(crate) fn does(&self) -> Does {
@@ -102,45 +119,61 @@ impl Action {
 }
 
 thread_local! {
-    /// How many of our handlers are on this thread's stack, by signal. (It has no destructor and is const, so
-    /// that using it is one access to memory.)
+    /// How many of our handlers are on this thread's stack, by signal, in calls of other people's functions.
+    /// (It has no destructor and is const: in a program, using it is one access to memory.)
     static DEPTH: [Cell<u8>; table::SIGNALS] = const { [const { Cell::new(0) }; table::SIGNALS] };
 }
 
 /// The handler. See rules 1 and 2.
 extern "C" fn caught(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let errno = Errno::last_raw();
+    let below = table::below(signal, 0).map_or(Does::Default, Action::does);
+    if below == Does::Other {
+        pass_on(signal, info, context);
+    } else if !table::send(signal) && below == Does::Default {
+        leave_to_default(signal);
+    }
+    Errno::set_raw(errno);
+}
+
+/// Tells the loops, and calls the function that was there before us.
+fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     DEPTH.with(|depths| {
         let Some(depth) = usize::try_from(signal).ok().and_then(|signal| depths.get(signal)) else { return };
         let outer = depth.get();
-        let heard = outer > 0 || table::send(signal);
+        if outer == 0 {
+            table::send(signal);
+        }
         // A handler that stands behind us in the chain may call us again, if it was put there before us too.
         depth.set(outer.saturating_add(1));
-        let below = table::below(signal, outer);
-        if let Some(below) = below {
+        if let Some(below) = table::below(signal, outer) {
             // SAFETY: this is a handler, and these are its arguments.
             unsafe { below.call(signal, info, context) };
         }
         depth.set(outer);
-        if !heard && below.is_none_or(|below| below.does() == Does::Default) {
-            leave_to_default(signal);
-        }
     });
-    Errno::set_raw(errno);
 }
 
 /// Nobody listens to the signal any more, and nobody did before us: what would have happened without us
 /// happens as soon as the handler is left. Unless the system calls somebody else, who has called us.
 fn leave_to_default(signal: c_int) {
+    // By default nothing happens. It is left in force: a loop may have begun to listen in this moment.
+    if matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH | libc::SIGCONT) {
+        return;
+    }
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: `sigaction` and `raise` may be called in handlers; the structure is filled before it is used.
     unsafe {
         if libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0 {
             let mut action = action.assume_init();
-            if Action(action).does() == Does::Ours {
+            let does = Action(action).does();
+            if does == Does::Ours {
                 action.sa_sigaction = libc::SIG_DFL;
                 action.sa_flags = 0;
                 libc::sigaction(signal, &action, ptr::null_mut());
+            }
+            // The last loop that listened may have put the default back since the signal came.
+            if matches!(does, Does::Ours | Does::Default) {
                 libc::raise(signal);
             }
         }

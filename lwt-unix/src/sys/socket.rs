@@ -65,7 +65,6 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddr) -> io::Result<bool>
         Ok(_) => Ok(true),
         Err(error) => match error.raw_os_error() {
             Some(libc::EINPROGRESS | libc::EINTR) => Ok(false),
-            Some(libc::EISCONN) => Ok(true),
             _ => Err(error),
         },
     }

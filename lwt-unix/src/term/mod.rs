@@ -173,7 +173,7 @@ fn as_job(
     call: &'static str,
     f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> + Send + 'static,
 ) -> Promise<()> {
-    match fd.hold() {
+    match fd.held(call) {
         Ok(held) => job::run_job(None, move || f(held.as_fd()).during(call)),
         Err(error) => Promise::fail(error),
     }

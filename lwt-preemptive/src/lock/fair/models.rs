@@ -1,38 +1,32 @@
 //! All interleavings of the lock's hand-over.
 
-#![cfg(all(test, loom))]
-
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::AtomicU32 as Value;
+use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
 use super::*;
 
-/// A value that only the holder of the lock touches; the model fails if two do so at once, or one does not see what the
-/// one before has written.
+/// A value that only the holder of the lock touches. It is read and written in two steps, and in no order with anything
+/// else: so if two do it at once, or one does not see what the one before has written, some of it is lost.
 struct Guarded {
     lock: Fair,
-    value: UnsafeCell<u32>,
+    value: Value,
 }
-
-// SAFETY: that this holds is what the model checks.
-unsafe impl Sync for Guarded {}
 
 impl Guarded {
     fn new(interval: Option<Duration>) -> Arc<Guarded> {
-        Arc::new(Guarded { lock: Fair::new(interval), value: UnsafeCell::new(0) })
+        Arc::new(Guarded { lock: Fair::new(interval), value: Value::new(0) })
     }
 
     /// To be called by the holder.
     fn add(&self) {
-        // SAFETY: loom says so if it is not.
-        self.value.with_mut(|value| unsafe { *value += 1 });
+        self.value.store(self.value.load(Relaxed) + 1, Relaxed);
     }
 
     fn total(&self) -> u32 {
         self.lock.acquire();
-        // SAFETY: loom says so if it is not.
-        let total = self.value.with(|value| unsafe { *value });
+        let total = self.value.load(Relaxed);
         self.lock.release();
         assert!(self.lock.try_acquire(), "it is free at the end");
         total
@@ -102,8 +96,7 @@ fn loom_a_hand_over_lets_the_waiter_go_first_and_comes_back() {
         guarded.add();
         let due = guarded.lock.is_due();
         if guarded.lock.hand_over() {
-            // SAFETY: loom says so if it is not.
-            guarded.value.with(|value| assert_eq!(unsafe { *value }, 2, "the other was first"));
+            assert_eq!(guarded.value.load(Relaxed), 2, "the other was first");
         } else {
             assert!(!due, "who is due is in the queue");
         }

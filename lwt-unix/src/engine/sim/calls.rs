@@ -78,8 +78,16 @@ impl World {
         Ok((reader, writer))
     }
 
+    /// What an address means to a socket, which takes those of its own family.
+    fn name(&mut self, id: Id, address: &RawAddr) -> io::Result<Name> {
+        if address.family() != self.socket(id)?.domain {
+            return error(libc::EAFNOSUPPORT);
+        }
+        Name::of(address)
+    }
+
     pub(crate) fn bind(&mut self, id: Id, to: &RawAddr) -> io::Result<()> {
-        let name = Name::of(to)?;
+        let name = self.name(id, to)?;
         let kind = self.socket(id)?.kind;
         if self.socket(id)?.bound {
             return error(libc::EINVAL);
@@ -123,7 +131,7 @@ impl World {
 
     /// As the seam has it: whether the connection stands.
     pub(crate) fn connect(&mut self, id: Id, to: &RawAddr) -> io::Result<bool> {
-        let name = Name::of(to)?;
+        let name = self.name(id, to)?;
         self.socket(id)?.pending()?;
         match self.socket(id)?.role {
             Role::Idle => {}
@@ -262,8 +270,11 @@ impl World {
         if stream.finished || stream.reset {
             return error(libc::EPIPE);
         }
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         let room = stream.room(window);
-        if room == 0 && !bytes.is_empty() {
+        if room == 0 {
             stream.blocked = true;
             return error(libc::EAGAIN);
         }
@@ -275,7 +286,8 @@ impl World {
         let now = self.now;
         let stream = self.socket(id)?.stream()?;
         stream.under_way += n;
-        stream.blocked = n < bytes.len();
+        // Somebody else may have been told before that there was no room.
+        stream.blocked |= n < bytes.len();
         stream.stalled = n < bytes.len() && n < room;
         if stream.stalled {
             self.arrive_at(now + gap, id, What::Unstall);
@@ -293,7 +305,7 @@ impl World {
 
     fn send_datagram(&mut self, id: Id, bytes: &[u8], to: Option<&RawAddr>) -> io::Result<usize> {
         let to = match to {
-            Some(to) => Name::of(to)?,
+            Some(to) => self.name(id, to)?,
             None => match self.socket(id)?.peer.clone() {
                 Some(peer) => peer,
                 None => return error(libc::EDESTADDRREQ),

@@ -82,9 +82,9 @@ impl SimEngine {
     /// # Panics
     /// If this thread has one already.
     pub fn new(sim: &Sim) -> io::Result<SimEngine> {
+        assert!(!hook::is_simulated(), "a thread has one simulated engine at a time");
         let world = Rc::new(RefCell::new(World::new(sim)?));
-        let before = WORLD.with(|place| place.replace(Some(Rc::clone(&world))));
-        assert!(before.is_none(), "a thread has one simulated engine at a time");
+        WORLD.with(|place| place.replace(Some(Rc::clone(&world))));
         hook::set_simulated(true);
         Ok(SimEngine { world, begin: Instant::now(), woken: Arc::default() })
     }

@@ -23,8 +23,9 @@ pub(crate) struct Socket {
     pub(crate) error: Option<c_int>,
     /// Options that were set, and have no effect.
     pub(crate) options: BTreeMap<(c_int, c_int), Vec<u8>>,
-    /// The descriptors that refer to it, with the token of each that is registered.
-    pub(crate) holders: BTreeMap<RawFd, Option<Token>>,
+    /// The descriptors that refer to it, in the order in which they came, not that of their numbers, which
+    /// other threads have a part in; with the token of each that is registered.
+    pub(crate) holders: Vec<(RawFd, Option<Token>)>,
     pub(crate) role: Role,
 }
 
@@ -100,9 +101,14 @@ impl Socket {
             bound: false,
             error: None,
             options: BTreeMap::new(),
-            holders: BTreeMap::new(),
+            holders: Vec::new(),
             role,
         }
+    }
+
+    /// The place for the token of a descriptor that refers to it.
+    pub(crate) fn registered(&mut self, fd: RawFd) -> Option<&mut Option<Token>> {
+        self.holders.iter_mut().find(|(holder, _)| *holder == fd).map(|(_, token)| token)
     }
 
     /// The connection, if there is one.

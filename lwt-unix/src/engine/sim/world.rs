@@ -145,7 +145,7 @@ impl World {
         self.forget(number);
         self.fds.insert(number, id);
         if let Some(socket) = self.sockets.get_mut(&id) {
-            socket.holders.insert(number, None);
+            socket.holders.push((number, None));
         }
     }
 
@@ -162,7 +162,7 @@ impl World {
     pub(super) fn forget(&mut self, number: RawFd) {
         let Some(id) = self.fds.remove(&number) else { return };
         let Some(socket) = self.sockets.get_mut(&id) else { return };
-        socket.holders.remove(&number);
+        socket.holders.retain(|(holder, _)| *holder != number);
         if socket.holders.is_empty() {
             self.close(id);
         }
@@ -170,7 +170,9 @@ impl World {
 
     fn close(&mut self, id: Id) {
         let Some(socket) = self.sockets.remove(&id) else { return };
-        self.bound.retain(|_, bound| *bound != id);
+        if socket.bound {
+            self.bound.remove(&(socket.kind, socket.local.clone()));
+        }
         let hard = socket.lingers_not();
         match socket.role {
             Role::Stream(stream) if stream.reset => {}
@@ -186,11 +188,9 @@ impl World {
             }
             Role::Listener(listener) => {
                 for waiting in listener.queue {
-                    let other = self
-                        .sockets
-                        .remove(&waiting)
-                        .map(|mut socket| socket.stream().map_or(0, |stream| stream.other));
-                    self.travel(socket.domain, other.unwrap_or(0), What::Reset);
+                    if let Some(Socket { role: Role::Stream(stream), .. }) = self.sockets.remove(&waiting) {
+                        self.travel_after(&stream, socket.domain, stream.other, What::Reset);
+                    }
                 }
             }
             _ => {}
@@ -279,8 +279,8 @@ impl World {
     /// Reports a readiness that has come up.
     pub(super) fn edge(&mut self, id: Id, readiness: Readiness) {
         let Some(socket) = self.sockets.get(&id) else { return };
-        for token in socket.holders.values().flatten() {
-            self.reports.push(Event { token: *token, readiness });
+        for token in socket.holders.iter().filter_map(|(_, token)| *token) {
+            self.reports.push(Event { token, readiness });
         }
     }
 
@@ -294,7 +294,7 @@ impl World {
     /// Registers a descriptor, and reports what it is ready for already. `None` if it is not simulated.
     pub(crate) fn register(&mut self, fd: RawFd, token: Token) -> Option<io::Result<()>> {
         let socket = self.fds.get(&fd).and_then(|id| self.sockets.get_mut(id))?;
-        let place = socket.holders.get_mut(&fd)?;
+        let place = socket.registered(fd)?;
         if place.is_some() {
             return Some(error(libc::EEXIST));
         }
@@ -309,7 +309,7 @@ impl World {
     /// Ends the registration of a descriptor, and its reports.
     pub(crate) fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
         let socket = self.fds.get(&fd).and_then(|id| self.sockets.get_mut(id));
-        match socket.and_then(|socket| socket.holders.get_mut(&fd)).and_then(Option::take) {
+        match socket.and_then(|socket| socket.registered(fd)).and_then(Option::take) {
             Some(token) => {
                 self.reports.retain(|report| report.token != token);
                 Ok(())

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The tests of what crosses threads (runtime lock, channels, handles, jobs) under the compiler's ThreadSanitizer. Wants a
+# nightly toolchain, whose standard library is built anew.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+skip() {
+    echo "tsan: skipped: $*" >&2
+    exit 77
+}
+command -v rustup >/dev/null || skip 'there is no rustup to get it with'
+[[ $(uname -sm) == 'Linux x86_64' ]] || skip 'it is set up for Linux on x86-64'
+if ! rustup run nightly rustc --version >/dev/null 2>&1; then
+    timeout 900 rustup toolchain install nightly --profile minimal || skip 'the nightly toolchain cannot be had'
+fi
+timeout 900 rustup component add rust-src --toolchain nightly || skip 'the component cannot be had'
+
+readonly TARGET=x86_64-unknown-linux-gnu
+export RUSTFLAGS="${RUSTFLAGS-} -Zsanitizer=thread" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tsan"
+# Everything is some ten times slower.
+export LWT_TEST_SECONDS=${LWT_TEST_SECONDS:-600} LWT_CALLS=${LWT_CALLS:-20000}
+export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 ${TSAN_OPTIONS-}"
+
+tsan() {
+    cargo +nightly test -Zbuild-std --target "$TARGET" "$@"
+}
+set -x
+tsan -p lwt-preemptive --lib --test channel --test detach --test handle --test lock_fair --test lock_rules --test parallel
+tsan -p lwt-unix --test job_detach --test job_pool

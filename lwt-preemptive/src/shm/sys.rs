@@ -1,0 +1,271 @@
+//! The system calls of shared memory.
+//!
+//! 1. Each function is one system call, made through [`retry`], and says its own name there; `EINTR` never leaves this
+//!    file, except out of a futex wait, after which everybody looks again anyway.
+//! 2. Every descriptor that is made here is close-on-exec from the start.
+//! 3. Pointers given to the kernel are those of live values with their sizes.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use libc::{c_int, c_long, c_short, c_void, off_t};
+
+use super::error::ShmError;
+
+type Result<T> = std::result::Result<T, ShmError>;
+
+/// Makes a call, and makes it again as long as a signal interrupts it.
+fn retry<R: PartialEq + From<i8>>(call: &'static str, mut f: impl FnMut() -> R) -> Result<R> {
+    loop {
+        let returned = f();
+        if returned != R::from(-1) {
+            return Ok(returned);
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EINTR) {
+            return Err(ShmError::System { call, error });
+        }
+    }
+}
+
+fn offset(call: &'static str, value: u64) -> Result<off_t> {
+    off_t::try_from(value)
+        .map_err(|_| ShmError::System { call, error: io::Error::from_raw_os_error(libc::EFBIG) })
+}
+
+/// A file without a name that can be sealed.
+pub(super) fn memfd_create(name: &CStr) -> Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name ends with a zero.
+    let fd = retry("memfd_create", || unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
+    // SAFETY: the call has made it, for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets the file never shrink again, and lets nobody add other seals.
+pub(super) fn seal(fd: BorrowedFd<'_>) -> Result<()> {
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: integers only.
+    retry("fcntl(F_ADD_SEALS)", || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+    Ok(())
+}
+
+/// Whether the file can never shrink. A file that knows no seals can.
+pub(super) fn is_sealed(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: integers only.
+    let seals = retry("fcntl(F_GET_SEALS)", || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) });
+    seals.is_ok_and(|seals| seals & libc::F_SEAL_SHRINK != 0)
+}
+
+/// Reserves the space of a range, and makes the file longer if the range ends behind its end.
+pub(super) fn fallocate(fd: BorrowedFd<'_>, from: u64, len: u64) -> Result<()> {
+    let (from, len) = (offset("fallocate", from)?, offset("fallocate", len)?);
+    // SAFETY: integers only.
+    retry("fallocate", || unsafe { libc::fallocate(fd.as_raw_fd(), 0, from, len) })?;
+    Ok(())
+}
+
+/// The length of the file.
+pub(super) fn length(fd: BorrowedFd<'_>) -> Result<u64> {
+    let end = retry("fstat", || {
+        // SAFETY: all zeroes are a valid `stat`, which the call fills.
+        unsafe {
+            let mut stat: libc::stat = std::mem::zeroed();
+            if libc::fstat(fd.as_raw_fd(), &raw mut stat) == 0 { stat.st_size } else { -1 }
+        }
+    })?;
+    Ok(end.unsigned_abs())
+}
+
+/// Opens the file anew, so that its locks are nobody else's.
+pub(super) fn reopen(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    open(Path::new(&format!("/proc/self/fd/{}", fd.as_raw_fd())))
+}
+
+/// Opens a file to read and to write.
+pub(super) fn open(path: &Path) -> Result<OwnedFd> {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path);
+    file.map(OwnedFd::from).map_err(|error| ShmError::System { call: "open", error })
+}
+
+/// Maps `len` bytes of the file, of which it may have fewer yet.
+pub(super) fn mmap(fd: BorrowedFd<'_>, len: usize) -> Result<NonNull<u8>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
+    let mut start = ptr::null_mut();
+    retry("mmap", || {
+        // SAFETY: the kernel chooses where, so nothing that is mapped is touched.
+        start = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, fd.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED { -1 } else { 0 }
+    })?;
+    NonNull::new(start.cast())
+        .ok_or_else(|| ShmError::System { call: "mmap", error: io::Error::from_raw_os_error(libc::ENOMEM) })
+}
+
+/// Ends a mapping.
+///
+/// # Safety
+/// It is one of [`mmap`], with that length, and nobody uses it any more.
+pub(super) unsafe fn munmap(start: NonNull<u8>, len: usize) {
+    // It can fail only for arguments that it has not got.
+    // SAFETY: as the caller says.
+    let _ = retry("munmap", || unsafe { libc::munmap(start.as_ptr().cast(), len) });
+}
+
+/// Has the pages of a range, which the file has, mapped at once.
+///
+/// # Safety
+/// The range is in a mapping.
+pub(super) unsafe fn populate(start: *mut u8, len: usize) -> Result<()> {
+    let start: *mut c_void = start.cast();
+    // SAFETY: as the caller says; the contents do not change.
+    retry("madvise", || unsafe { libc::madvise(start, len, libc::MADV_POPULATE_WRITE) })?;
+    Ok(())
+}
+
+/// Sleeps while the word is `expected`: until a wake, a signal, or the time is over, and nobody is told which.
+pub(super) fn futex_wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) {
+    let limit = limit.map(|limit| libc::timespec {
+        tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the word and the time are alive. Shared, not private: the waker may be another process.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, limit) };
+}
+
+/// Wakes up to `most` who sleep at the word.
+pub(super) fn futex_wake(word: &AtomicU32, most: c_int) {
+    // SAFETY: the word is alive.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
+}
+
+fn byte(kind: c_int, at: u64) -> Result<libc::flock> {
+    Ok(libc::flock {
+        l_type: kind as c_short,
+        l_whence: libc::SEEK_SET as c_short,
+        l_start: offset("fcntl", at)?,
+        l_len: 1,
+        l_pid: 0,
+    })
+}
+
+/// Locks a byte of the file for this open file, which keeps it until it is closed: when its process dies, at the
+/// latest. `false`: another open file has it.
+pub(super) fn lock_byte(fd: BorrowedFd<'_>, at: u64) -> Result<bool> {
+    let lock = byte(libc::F_WRLCK, at)?;
+    let request = || {
+        // SAFETY: the structure is alive.
+        unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }
+    };
+    match retry("fcntl(F_OFD_SETLK)", request) {
+        Ok(_) => Ok(true),
+        Err(ShmError::System { error, .. })
+            if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a byte back.
+pub(super) fn unlock_byte(fd: BorrowedFd<'_>, at: u64) -> Result<()> {
+    let lock = byte(libc::F_UNLCK, at)?;
+    // SAFETY: the structure is alive.
+    retry("fcntl(F_OFD_SETLK)", || unsafe {
+        libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock)
+    })?;
+    Ok(())
+}
+
+/// Whether another open file than this has the byte locked.
+pub(super) fn is_byte_locked(fd: BorrowedFd<'_>, at: u64) -> Result<bool> {
+    let mut lock = byte(libc::F_WRLCK, at)?;
+    // SAFETY: the structure is alive, and the call's to change.
+    retry("fcntl(F_OFD_GETLK)", || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) })?;
+    Ok(c_int::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// The descriptor that has this number in another process, which has to be one that this one may trace.
+pub(super) fn descriptor_of(pid: u32, number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: integers only.
+    let process =
+        retry("pidfd_open", || unsafe { libc::syscall(libc::SYS_pidfd_open, c_long::from(pid), 0) })?;
+    // SAFETY: the call has made it, for us.
+    let process = unsafe { OwnedFd::from_raw_fd(process as RawFd) };
+    // SAFETY: integers only.
+    let fd = retry("pidfd_getfd", || unsafe {
+        libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0)
+    })?;
+    // SAFETY: the call has made it, for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Room for one control message with one descriptor.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+fn message(byte: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
+    // SAFETY: all zeroes are an empty message.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = byte;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message
+}
+
+/// Sends one byte and one descriptor.
+pub(super) fn send_descriptor(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<()> {
+    let mut text = [b'p'];
+    let mut byte = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = Control([0; 64]);
+    let mut message = message(&mut byte, &mut control);
+    let size = size_of::<RawFd>() as u32;
+    // SAFETY: the control buffer is aligned for its header and has room for it and one descriptor.
+    unsafe {
+        message.msg_controllen = libc::CMSG_SPACE(size) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size) as _;
+        libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd.as_raw_fd());
+    }
+    // SAFETY: what the message points to is alive.
+    retry("sendmsg", || unsafe {
+        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
+    })?;
+    Ok(())
+}
+
+/// Receives one byte and one descriptor; none if the other end has closed or sent something else.
+pub(super) fn receive_descriptor(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    let mut text = [0];
+    let mut byte = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = Control([0; 64]);
+    let mut message = message(&mut byte, &mut control);
+    // SAFETY: an integer only.
+    let room = unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as u32) };
+    message.msg_controllen = room as _;
+    // SAFETY: what the message points to is alive, and has the room that it says.
+    retry("recvmsg", || unsafe {
+        libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC)
+    })?;
+    // SAFETY: the kernel has filled the control buffer and set its length.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if header.is_null()
+            || (*header).cmsg_level != libc::SOL_SOCKET
+            || (*header).cmsg_type != libc::SCM_RIGHTS
+        {
+            return Ok(None);
+        }
+        let fd = libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned();
+        Ok(Some(OwnedFd::from_raw_fd(fd)))
+    }
+}

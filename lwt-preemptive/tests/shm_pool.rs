@@ -1,0 +1,150 @@
+//! Pools of shared memory: growth, limits, attaching, reuse, names.
+
+mod shm_common;
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use lwt_preemptive::shm::{Mutex, Place, Pool, PoolOptions, Queue, ShmError};
+use lwt_unix::entry::guarded;
+use shm_common::{Worker, role};
+
+#[test]
+fn a_small_pool_of_pages_is_used_to_95_percent() {
+    guarded("a_small_pool_of_pages_is_used_to_95_percent", || {
+        let pool = PoolOptions::new().limit(4 << 20).create().expect("a pool");
+        let mut blobs = Vec::new();
+        let full = loop {
+            match pool.store(&[7; 4096]) {
+                Ok(blob) => blobs.push(blob),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, ShmError::PoolFull { limit } if limit == 4 << 20), "{full}");
+        assert!(blobs.len() * 4096 * 100 >= (4 << 20) * 95, "{} blocks", blobs.len());
+        assert_eq!(pool.stats().reserved, 4 << 20);
+        for blob in blobs.drain(..) {
+            pool.free(blob).expect("freed");
+        }
+        assert_eq!((pool.stats().used, pool.stats().blocks), (0, 0));
+    });
+}
+
+#[test]
+fn a_pool_grows_for_all_that_are_attached_and_reuses_what_was_freed() {
+    guarded("a_pool_grows_for_all_that_are_attached_and_reuses_what_was_freed", || {
+        let pool = Pool::create().expect("a pool");
+        let other = Pool::attach(pool.as_fd().try_clone_to_owned().expect("a descriptor")).expect("attached");
+        let text: Vec<u8> = (0..40_000_000_u32).map(|i| (i % 251) as u8).collect();
+        let blob = pool.store(&text).expect("stored");
+        assert!(*other.read(blob).expect("read") == *text);
+        let reserved = pool.stats().reserved;
+        for _ in 0..3 {
+            let blob = other.store(&text[..30_000_000]).expect("stored");
+            other.free(blob).expect("freed");
+        }
+        pool.free(blob).expect("freed");
+        for _ in 0..3 {
+            let blob = pool.store(&text).expect("stored");
+            pool.free(blob).expect("freed");
+        }
+        assert!(pool.stats().reserved <= 2 * reserved + (64 << 20), "freed blocks are used again");
+    });
+}
+
+#[test]
+fn a_blob_that_is_read_stays_until_it_has_been_read() {
+    guarded("a_blob_that_is_read_stays_until_it_has_been_read", || {
+        let pool = Pool::create().expect("a pool");
+        let blob = pool.store(b"still here").expect("stored");
+        let reading = pool.read(blob).expect("read");
+        pool.free(blob).expect("freed");
+        assert_eq!(pool.stats().retired, 16);
+        let next = pool.store(b"other text").expect("stored");
+        assert_eq!(&*reading, b"still here");
+        assert_ne!(next, blob);
+        drop(reading);
+        assert_eq!(pool.stats().retired, 0);
+        assert!(matches!(pool.read(blob), Err(ShmError::TypeMismatch)));
+    });
+}
+
+#[test]
+fn what_is_no_pool_is_refused() {
+    guarded("what_is_no_pool_is_refused", || {
+        let file = OwnedFd::from(File::open("/dev/null").expect("a file"));
+        assert!(Pool::attach(file).is_err());
+        let pool = PoolOptions::new().processes(2).create().expect("a pool");
+        let again = || Pool::attach(pool.as_fd().try_clone_to_owned().expect("a descriptor"));
+        let second = again().expect("the second");
+        assert!(matches!(again(), Err(ShmError::TooManyProcesses)));
+        drop(second);
+        again().expect("a lease is free again");
+        assert!(matches!(PoolOptions::new().limit(100).create(), Err(ShmError::PoolFull { .. })));
+    });
+}
+
+#[test]
+fn types_are_compared_when_a_place_is_opened() {
+    guarded("types_are_compared_when_a_place_is_opened", || {
+        let pool = Pool::create().expect("a pool");
+        let queue: Queue<u64> = Queue::create(&pool, None, ()).expect("a queue");
+        let place = queue.place();
+        assert!(Queue::<u64>::open(&pool, place).is_ok());
+        assert!(matches!(Queue::<i64>::open(&pool, place), Err(ShmError::TypeMismatch)));
+        assert!(matches!(Queue::<u64, u64>::open(&pool, place), Err(ShmError::TypeMismatch)));
+        assert!(matches!(Mutex::<u64>::open(&pool, place), Err(ShmError::TypeMismatch)));
+        assert!(pool.read(place).is_err());
+        let mutex = Mutex::create(&pool, 0_u64).expect("a mutex");
+        assert!(matches!(Queue::<u64>::open(&pool, mutex.place()), Err(ShmError::TypeMismatch)));
+        queue.try_push(1).expect("pushed");
+        let same: Queue<u64> = Queue::open(&pool, place).expect("opened");
+        queue.destroy().expect("destroyed");
+        assert!(matches!(same.try_pop(), Err(ShmError::Destroyed)));
+        drop(same);
+        assert!(matches!(Queue::<u64>::open(&pool, place), Err(ShmError::TypeMismatch)));
+        drop(mutex);
+        assert_eq!(pool.stats().blocks, 1, "only the mutex is left");
+    });
+}
+
+#[test]
+fn names_are_found_by_other_processes() {
+    const NAME: &str = "names_are_found_by_other_processes";
+    if let Some((_, pool)) = role() {
+        let place: Place = pool.find("numbers").expect("found").expect("there");
+        let queue: Queue<u32> = Queue::open(&pool, place).expect("opened");
+        queue.push(queue.header().map(|()| 17).expect("a header")).expect("pushed");
+        return;
+    }
+    guarded(NAME, || {
+        let pool = Pool::create().expect("a pool");
+        let queue: Queue<u32> = Queue::create(&pool, None, ()).expect("a queue");
+        pool.publish("numbers", queue.place()).expect("published");
+        assert!(matches!(pool.publish("numbers", queue.place()), Err(ShmError::BadName)));
+        assert!(matches!(pool.publish("", queue.place()), Err(ShmError::BadName)));
+        let worker = Worker::start(NAME, "child", &pool);
+        assert_eq!(queue.pop().expect("popped"), 17);
+        worker.succeed();
+        assert_eq!(pool.names(), [("numbers".to_owned(), queue.place())]);
+        assert_eq!(pool.unpublish("numbers").expect("gone"), Some(queue.place()));
+        assert_eq!(pool.find("numbers").expect("looked for"), None);
+        for number in 0..32 {
+            pool.publish(&number.to_string(), queue.place()).expect("published");
+        }
+        assert!(matches!(pool.publish("one more", queue.place()), Err(ShmError::DirectoryFull)));
+    });
+}
+
+#[test]
+fn a_descriptor_of_another_process_can_be_taken() {
+    guarded("a_descriptor_of_another_process_can_be_taken", || {
+        let pool = Pool::create().expect("a pool");
+        let number = pool.as_fd().as_raw_fd();
+        let same = Pool::of_process(std::process::id(), number).expect("attached");
+        let blob = pool.store(b"text").expect("stored");
+        assert_eq!(&*same.read(blob).expect("read"), b"text");
+        assert!(Pool::of_process(std::process::id(), 1_000_000).is_err());
+        assert_eq!(pool.processes().len(), 2);
+    });
+}

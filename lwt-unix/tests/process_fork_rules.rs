@@ -1,0 +1,298 @@
+//! Forks at awkward moments, and beside other loops: what is refused, what reaches whom, and what the child's
+//! callbacks find. See `process_fork` for the harness.
+
+use std::cell::{Cell, RefCell};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use lwt_core::Error;
+use lwt_unix::faults::{Plan, Rule};
+use lwt_unix::fd::Fd;
+use lwt_unix::notification::{
+    Notification, Stopped, make_notification, send_notification, stop_notification,
+};
+use lwt_unix::process::{Fork, Pid, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, waitpid};
+use lwt_unix::signal::{SIGCHLD, SIGKILL, SIGTERM, SIGWINCH, Signal, on_signal, signal_count};
+use lwt_unix::{detach, job, run, sleep};
+
+mod fork_support;
+use fork_support::{Test, blocking_wait, both, everything, leave, raise, run_all};
+
+const TESTS: &[(&str, Test)] = &[
+    ("threads that have ended are no reason to refuse", threads_that_have_ended_are_no_reason),
+    ("threads of a pool that come up are none", threads_of_a_pool_that_come_up_are_none),
+    ("a thread without a loop forks beside one that has", a_thread_without_a_loop_forks),
+    ("callbacks in the child find its own engine", callbacks_in_the_child_find_its_own_engine),
+    ("a notification's function forks", a_notifications_function_forks),
+    ("a bell that cannot be made anew is an error", a_bell_that_cannot_be_made_anew),
+    ("children are waited for where they are ignored", children_are_waited_for_where_they_are_ignored),
+    ("a number that is another child's", a_number_that_is_another_childs),
+];
+
+fn main() {
+    run_all(TESTS);
+}
+
+fn action(signal: Signal) -> usize {
+    // SAFETY: all-zero bytes are an action.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: it fills the structure.
+    assert_eq!(unsafe { libc::sigaction(signal.number(), ptr::null(), &mut action) }, 0);
+    action.sa_sigaction
+}
+
+fn ignore(signal: Signal) {
+    // SAFETY: nothing is called.
+    unsafe { libc::signal(signal.number(), libc::SIG_IGN) };
+}
+
+fn threads_that_have_ended_are_no_reason() -> Result<(), Error> {
+    for _ in 0..300 {
+        thread::spawn(|| ()).join().map_err(Error::from_panic)?;
+        match fork()? {
+            Fork::Child => leave(Ok(())),
+            Fork::Parent(child) => assert_eq!(blocking_wait(child), Status::Exited(0)),
+        }
+    }
+    Ok(())
+}
+
+fn threads_of_a_pool_that_come_up_are_none() -> Result<(), Error> {
+    for _ in 0..100 {
+        // The first thread may do all of the jobs, while others are still coming up.
+        let pool = job::Pool::new(job::Limits::default());
+        let jobs: Vec<_> = (0..4).map(|number| pool.detach(move || number)).collect();
+        for (number, job) in (0..).zip(jobs) {
+            assert_eq!(run(job)?, number);
+        }
+        match fork()? {
+            Fork::Child => leave(Ok(())),
+            Fork::Parent(child) => assert_eq!(blocking_wait(child), Status::Exited(0)),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a loop on a thread of its own that listens to signals and has a notification, which it tells.
+fn another_loop(signals: &'static [Signal]) -> (mpsc::Receiver<Notification>, thread::JoinHandle<usize>) {
+    let (told, tells) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let calls = Rc::new(Cell::new(0));
+        let seen = Rc::clone(&calls);
+        let (end, ended) = (RefCell::new(None), lwt_core::wait());
+        *end.borrow_mut() = Some(ended.1);
+        let notification = make_notification(move || {
+            seen.set(seen.get() + 1);
+            end.take().into_iter().for_each(|end: lwt_core::Resolver<()>| end.wakeup(()));
+        })
+        .expect("a notification");
+        let handlers: Vec<_> =
+            signals.iter().map(|signal| on_signal(*signal, |_| ()).expect("a handler")).collect();
+        told.send(notification).expect("somebody listens");
+        run(ended.0).expect("sent");
+        handlers.iter().for_each(|handler| handler.disable());
+        calls.get()
+    });
+    (tells, thread)
+}
+
+fn a_thread_without_a_loop_forks() -> Result<(), Error> {
+    ignore(SIGWINCH);
+    let (told, thread) = another_loop(&[SIGTERM, SIGWINCH]);
+    let notification = told.recv()?;
+    assert_ne!(action(SIGWINCH), libc::SIG_IGN);
+    // SAFETY: the other thread is asleep, or about to be.
+    match unsafe { fork_beside_threads() }? {
+        Fork::Child => {
+            assert_eq!(send_notification(notification), Err(Stopped));
+            // What the other loop put aside is in force again.
+            assert_eq!((action(SIGTERM), action(SIGWINCH)), (libc::SIG_DFL, libc::SIG_IGN));
+            everything()?;
+            raise(SIGTERM);
+            leave(Err(Error::msg("it was caught for a loop that is not there")))
+        }
+        Fork::Parent(child) => {
+            assert_eq!(blocking_wait(child), Status::Signaled { signal: SIGTERM, core: false });
+        }
+    }
+    send_notification(notification)?;
+    assert_eq!(thread.join().map_err(Error::from_panic)?, 1);
+    Ok(())
+}
+
+fn callbacks_in_the_child_find_its_own_engine() -> Result<(), Error> {
+    let (ours, _theirs) = UnixStream::pair()?;
+    let (mut wakes, mut waits) = UnixStream::pair()?;
+    let job = detach(move || waits.read(&mut [0]).map(drop));
+    let place = Rc::new(RefCell::new(Some(ours)));
+    let (taken, kept) = (Rc::clone(&place), Rc::new(RefCell::new(None)));
+    let keeps = Rc::clone(&kept);
+    let me = Pid::this();
+    job.on_any(move |_| {
+        if Pid::this() != me {
+            *keeps.borrow_mut() = taken.take().and_then(|ours| Fd::new(ours.into()).ok());
+            drop(detach(|| ()));
+        }
+    });
+    // SAFETY: the job's thread is asleep, or about to be, in a read.
+    match unsafe { fork_beside_threads() }? {
+        Fork::Child => {
+            assert!(kept.borrow().is_some(), "the job was cancelled, and its callback registered the socket");
+            run(job::wait_for_jobs())?;
+            leave(everything())
+        }
+        Fork::Parent(child) => {
+            assert_eq!(blocking_wait(child), Status::Exited(0));
+            // It was the child's engine that knew of it, and not this one.
+            let ours = place.take().map(|ours| Fd::new(ours.into())).transpose()?;
+            assert!(ours.is_some());
+        }
+    }
+    std::io::Write::write_all(&mut wakes, b"x")?;
+    run(job)??;
+    everything()
+}
+
+fn a_notifications_function_forks() -> Result<(), Error> {
+    let forked = Rc::new(Cell::new(None));
+    let calls = Rc::new(Cell::new(0));
+    let (told, seen) = (Rc::clone(&forked), Rc::clone(&calls));
+    let first = make_notification(move || {
+        seen.set(seen.get() + 1);
+        if told.get().is_none() {
+            told.set(fork().ok());
+        }
+    })?;
+    let (second, third) = (make_notification(|| ())?, make_notification(|| ())?);
+    for sent in [first, first, second, third] {
+        send_notification(sent)?;
+    }
+    // It is on its way back when the fork comes.
+    stop_notification(second)?;
+    run(sleep(Duration::from_millis(2)))?;
+    match forked.get() {
+        Some(Fork::Child) => {
+            assert_eq!(calls.get(), 1, "the second send was the parent's");
+            let (one, other) = (make_notification(|| ())?, make_notification(|| ())?);
+            send_notification(one)?;
+            send_notification(other)?;
+            leave(everything())
+        }
+        Some(Fork::Parent(child)) => {
+            assert_eq!(blocking_wait(child), Status::Exited(0));
+            assert_eq!(calls.get(), 2);
+            Ok(())
+        }
+        None => Err(Error::msg("it could not fork")),
+    }
+}
+
+fn a_bell_that_cannot_be_made_anew() -> Result<(), Error> {
+    let (told, thread) = another_loop(&[]);
+    let theirs = told.recv()?;
+    let mine = make_notification(|| ())?;
+    // SAFETY: the other thread is asleep, or about to be.
+    match unsafe { fork_beside_threads() }? {
+        Fork::Child => {
+            send_notification(mine)?;
+            let outcome = thread::spawn(|| {
+                // The bell of the loop that is not there would be taken over.
+                let faults = Plan::default().with(Rule::on(["eventfd"]).error(libc::EMFILE)).install();
+                assert!(make_notification(|| ()).is_err());
+                assert!(faults.injected() > 0);
+                drop(faults);
+                let (done, resolver) = lwt_core::wait();
+                let resolver = Cell::new(Some(resolver));
+                let notification = make_notification(move || {
+                    resolver.take().into_iter().for_each(|resolver| resolver.wakeup(()));
+                })?;
+                send_notification(notification)?;
+                run(done)
+            });
+            leave(outcome.join().unwrap_or_else(|panic| Err(Error::from_panic(panic))))
+        }
+        Fork::Parent(child) => assert_eq!(blocking_wait(child), Status::Exited(0)),
+    }
+    send_notification(theirs)?;
+    assert_eq!(thread.join().map_err(Error::from_panic)?, 1);
+    Ok(())
+}
+
+fn children_are_waited_for_where_they_are_ignored() -> Result<(), Error> {
+    ignore(SIGCHLD);
+    for by_signal in [false, true, false] {
+        wait_by_signal(by_signal);
+        let mut shell =
+            || Command::new("/bin/sh").args(["-c", "read code; exit 7"]).stdin(Stdio::piped()).spawn();
+        let (mut first, mut second) = (shell()?, shell()?);
+        let wait = |child: &std::process::Child| waitpid(WaitFlags::NONE, Pid::from(child));
+        let (one, other) = (wait(&first), wait(&second));
+        drop(first.stdin.take());
+        assert_eq!(run(one)?, Some((Pid::from(&first), Status::Exited(7))));
+        // Whoever is left is still listened for.
+        drop(second.stdin.take());
+        assert_eq!(run(other)?, Some((Pid::from(&second), Status::Exited(7))));
+        assert_eq!((signal_count(), action(SIGCHLD)), (0, libc::SIG_IGN));
+    }
+    Ok(())
+}
+
+/// Makes a child of this number that sleeps until it is killed; `None` if that is not allowed.
+fn child_of_number(pid: Pid) -> Option<Pid> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Args {
+        flags: u64,
+        pidfd: u64,
+        child_tid: u64,
+        parent_tid: u64,
+        exit_signal: u64,
+        stack: u64,
+        stack_size: u64,
+        tls: u64,
+        set_tid: u64,
+        set_tid_size: u64,
+    }
+    let numbers = [pid.number()];
+    let args = Args {
+        exit_signal: libc::SIGCHLD as u64,
+        set_tid: numbers.as_ptr() as u64,
+        set_tid_size: 1,
+        ..Args::default()
+    };
+    // SAFETY: a fork, in a process with one thread; the child does nothing but sleep.
+    match unsafe { libc::syscall(libc::SYS_clone3, &args, size_of::<Args>()) } {
+        0 => loop {
+            // SAFETY: it touches no memory.
+            unsafe { libc::pause() };
+        },
+        -1 => None,
+        number => Some(Pid::from(i32::try_from(number).expect("it fits"))),
+    }
+}
+
+fn a_number_that_is_another_childs() -> Result<(), Error> {
+    let child = Command::new("/bin/sh").args(["-c", "read code"]).stdin(Stdio::piped()).spawn()?;
+    let pid = Pid::from(&child);
+    let first = waitpid(WaitFlags::NONE, pid);
+    run(sleep(Duration::from_micros(100)))?;
+    // Somebody else waits for it, and its number is given again, while the loop stands still.
+    assert!({ child }.wait()?.success());
+    let Some(again) = child_of_number(pid) else { return Ok(()) };
+    assert_eq!(again, pid);
+    let second = waitpid(WaitFlags::NONE, pid);
+    run(sleep(Duration::from_millis(5)))?;
+    assert!(second.is_pending());
+    // SAFETY: it touches no memory.
+    assert_eq!(unsafe { libc::kill(pid.number(), libc::SIGKILL) }, 0);
+    let expected = Some((pid, Status::Signaled { signal: SIGKILL, core: false }));
+    assert_eq!(run(second)?, expected);
+    drop(first);
+    both(everything, everything)
+}
