@@ -21,8 +21,8 @@ timeout 900 cargo +nightly miri setup || skip 'its standard library cannot be bu
 # of tests that end without `scheduler::end_thread` leave their inbox behind, as the documentation says.
 readonly FLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks'
 
-quick=(auto_traits cancel cancel_safety_sync condition looking making mutex mvar pause reentrancy result retry rough
-    rwlock semaphore storage task thread_end unhandled wakers)
+quick=(auto_traits cancel cancel_safety_sync condition looking making mutex mvar pause react_events
+    react_promises react_signals reentrancy result retry rough rwlock semaphore storage task thread_end unhandled wakers)
 parts=(--lib "${quick[@]/#/--test }")
 if [[ ${LONG:-0} != 0 ]]; then
     parts=(--lib --doc)

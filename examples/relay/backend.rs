@@ -1,14 +1,15 @@
 //! One server that connections are passed on to.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use lwt::fd::Traffic;
+use lwt::fd::{OsError, Traffic};
 use lwt::net::TcpStream;
 use lwt::{Error, spawn, within};
+use nix::libc;
 
 use super::complain;
 
@@ -22,7 +23,7 @@ pub(crate) struct Backend {
     /// Attempts to connect that failed.
     pub(crate) failed: Cell<u64>,
     /// What moves on the open connections, by the connection's number.
-    open: RefCell<HashMap<u64, Bytes<Traffic>>>,
+    open: RefCell<BTreeMap<u64, Bytes<Traffic>>>,
     /// What has moved on those that have ended.
     ended: Cell<Bytes<u64>>,
 }
@@ -74,8 +75,8 @@ impl Backend {
         let attempt = within(timeout, async move { TcpStream::connect(address).await }).await;
         match &attempt {
             Ok(_) => self.note(None),
-            // Whoever gave up did not find the server down.
-            Err(error) if error.is_canceled() => {}
+            // Whoever gave up, or could not even try, did not find the server down.
+            Err(error) if error.is_canceled() || is_shortage(error) => {}
             Err(error) => {
                 add(&self.failed, 1);
                 self.note(Some(error));
@@ -135,6 +136,12 @@ pub(crate) fn in_order(backends: &[Rc<Backend>]) -> Vec<Rc<Backend>> {
     let mut order: Vec<_> = backends.to_vec();
     order.sort_by_key(|backend| (!backend.up.get(), backend.open_count(), backend.taken.get()));
     order
+}
+
+/// Whether descriptors or memory have run out for now.
+pub(crate) fn is_shortage(error: &Error) -> bool {
+    let number = OsError::of(error).and_then(OsError::raw_os_error);
+    matches!(number, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
 }
 
 /// Counts up.

@@ -9,19 +9,29 @@ use lwt::net::opt::Linger;
 use lwt::net::{Relay as Lanes, Socket, TcpStream};
 use lwt::{Error, Promise, pick, spawn};
 
-use super::backend::{Backend, Bytes, add, in_order};
+use super::backend::{Backend, Bytes, add, in_order, is_shortage};
 use super::{Relay, complain};
+
+/// How long a connection waits for a descriptor, if there is none, before it tries again.
+const SHORTAGE: Duration = Duration::from_millis(20);
 
 /// Passes a client's connection on. Whatever goes wrong is counted, told where it is of interest, and ends in a reset
 /// of both sides.
 pub(crate) async fn run(client: TcpStream, peer: SocketAddr, relay: &Relay) -> Result<(), Error> {
     // Answers and questions go on as they come.
     let _ = client.set_nodelay(true);
-    let Some((server, backend)) = connect(relay).await? else {
-        add(&relay.refused, 1);
-        complain(&format!("no server takes the connection of {peer}"));
-        reset(&client);
-        return Ok(());
+    let (server, backend) = match connect(relay).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            add(&relay.refused, 1);
+            complain(&format!("no server takes the connection of {peer}"));
+            reset(&client);
+            return Ok(());
+        }
+        Err(canceled) => {
+            reset(&client);
+            return Err(canceled);
+        }
     };
     let _ = server.set_nodelay(true);
     let mut lanes = Lanes::new(&Socket::from(&client), &Socket::from(&server));
@@ -40,16 +50,23 @@ pub(crate) async fn run(client: TcpStream, peer: SocketAddr, relay: &Relay) -> R
     passed
 }
 
-/// A connection to the first server that takes one.
+/// A connection to the first server that takes one. If it is descriptors that are missing, it waits for some.
+/// The only error is a cancel.
 async fn connect(relay: &Relay) -> Result<Option<(TcpStream, Rc<Backend>)>, Error> {
-    for backend in in_order(&relay.backends) {
-        match backend.connect(relay.options.connect_timeout).await {
-            Ok(server) => return Ok(Some((server, backend))),
-            Err(error) if error.is_canceled() => return Err(error),
-            Err(_told) => {}
+    loop {
+        let mut shortage = false;
+        for backend in in_order(&relay.backends) {
+            match backend.connect(relay.options.connect_timeout).await {
+                Ok(server) => return Ok(Some((server, backend))),
+                Err(error) if error.is_canceled() => return Err(error),
+                Err(error) => shortage |= is_shortage(&error),
+            }
         }
+        if !shortage {
+            return Ok(None);
+        }
+        lwt::sleep(SHORTAGE).await?;
     }
-    Ok(None)
 }
 
 /// Fails when nothing has moved for so long.

@@ -7,13 +7,15 @@
 //! It prints `listening on ADDRESS` on standard output, and reports with `kill -USR1`.
 //!
 //! 1. *Choice.* A connection goes to the server with the fewest connections, of those that are up. One that does
-//!    not answer in time is down until a check finds it up again; the connection goes on to the next. If none takes
-//!    it, it is reset.
+//!    not answer in time is down until a check finds it up again; the connection goes on to the next. If none
+//!    takes it, it is reset.
 //! 2. *Bytes* are spliced from socket to socket where the system can do that. The end of one direction is passed
 //!    on as the end of that direction; a reset of one side is a reset of the other, so that nobody takes a part
 //!    for the whole.
 //! 3. *Limits.* Over `--limit` connections, and when descriptors run out, who wants to connect waits in the
-//!    listener's queue. With `--idle`, a connection on which nothing moves for so long is reset.
+//!    listener's queue; who has come in when the last one went waits for another. So that they cannot all be
+//!    clients', there are never more connections than half of the descriptors. With `--idle`, a connection on
+//!    which nothing moves for so long is reset.
 //! 4. *The end.* SIGTERM or SIGINT closes the listener. Connections may come to their end within `--grace`
 //!    seconds; then, or at a second signal, they are reset. The exit code is 0.
 //!
@@ -26,7 +28,7 @@ pub(crate) mod options;
 mod report;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -60,11 +62,16 @@ lwt::main! {
     }
 }
 
+/// So many descriptors are for other things than connections.
+const OWN: u64 = 16;
+
 /// From the command line to the end.
-async fn start(options: Options) -> Result<(), Error> {
-    if let Ok((_soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+async fn start(mut options: Options) -> Result<(), Error> {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // If the system lets us have no more, then fewer must do.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        let most = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
+        let pairs = usize::try_from(most.saturating_sub(OWN) / 2).unwrap_or(usize::MAX);
+        options.limit = options.limit.min(pairs.max(1));
     }
     let listener = TcpListener::bind(options.listen)?;
     let relay = Rc::new(Relay::new(options));
@@ -89,7 +96,7 @@ pub(crate) struct Relay {
     /// Connections that were taken, and those that no server took.
     taken: Cell<u64>,
     refused: Cell<u64>,
-    live: RefCell<HashMap<u64, Promise<()>>>,
+    live: RefCell<BTreeMap<u64, Promise<()>>>,
 }
 
 impl Relay {
@@ -99,8 +106,8 @@ impl Relay {
         Relay { options, backends, taken: Cell::new(0), refused: Cell::new(0), live: RefCell::default() }
     }
 
-    /// Passes connections on until `end`, and then lets them come to their own end: for the grace time, or until what
-    /// `hurry` gives then.
+    /// Passes connections on until `end`, and then lets them come to their own end: for the grace time, or
+    /// until what `hurry` gives then.
     pub(crate) async fn serve(
         self: &Rc<Relay>,
         listener: TcpListener,

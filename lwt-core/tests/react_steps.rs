@@ -57,6 +57,45 @@ fn a_send_inside_a_step_waits_its_turn() {
 }
 
 #[test]
+fn a_function_may_change_its_source_while_its_signal_is_made() {
+    let (n, set) = Signal::create(1);
+    let up_to_three = move |n: &i32| {
+        if *n < 3 {
+            set.set(n + 1);
+        }
+        n * 10
+    };
+    let log = Log::new();
+    let made = n.map(up_to_three);
+    assert_eq!((n.value(), made.value()), (3, 30));
+    let (first, _set) = Signal::create(0);
+    let (m, set) = Signal::create(1);
+    let sum = Signal::l2(&first, &m, {
+        let log = log.clone();
+        move |_, n| {
+            log.add(n);
+            if *n < 3 {
+                set.set(n + 1);
+            }
+            n * 10
+        }
+    });
+    assert_eq!((sum.value(), log.take().as_str()), (30, "1 2 3"));
+    quietly(|| {
+        let (n, set) = Signal::create(1);
+        let double = n.map(|n| n * 2);
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            n.filter(0, move |_| {
+                set.set(5);
+                panic!("the first call")
+            })
+        }));
+        assert!(made.is_err());
+        assert_eq!(double.value(), 10, "what was set is set");
+    });
+}
+
+#[test]
 fn feedback_runs_in_constant_stack() {
     on_small_stack(|| {
         let _dog = watchdog();

@@ -407,7 +407,7 @@ fn functions_are_dropped_with_their_stream() {
 #[test]
 fn long_streams_run_on_a_small_stack() {
     on_small_stack(|| {
-        let many = heavy(1_000_000, 100_000, 300);
+        let many = heavy(1_000_000, 100_000, 120);
         let mut n = 0;
         let s = stream::from_direct(move || {
             n += 1;

@@ -3,7 +3,7 @@
 //!
 //! | module | what it has | in OCaml |
 //! |---|---|---|
-//! | [`detach`](mod@detach) | [`detach()`](detach()): blocking calls as promises, their pool | `Lwt_preemptive` |
+//! | [`detach`](mod@detach) | [`detach()`](detach()): blocking calls as promises | `Lwt_preemptive` |
 //! | here | [`run_in_main`], [`Handle`]: from a thread to a loop and back | `Lwt_preemptive` |
 //! | here | [`remote_wait`], [`remote_task`]: a promise that another thread resolves | – |
 //! | [`channel`] | bounded queues between threads and a loop | – |

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use lwt_core::{Error, Key, all, both, join, set_unhandled_hook};
-use lwt_preemptive::detach::{self, Call, calls};
+use lwt_preemptive::detach::{Call, calls};
 use lwt_preemptive::{detach as on_thread, domain};
 use lwt_unix::entry::guarded;
 use lwt_unix::job::{self, Limits, Pool};
@@ -53,27 +53,6 @@ fn a_full_queue_refuses_or_lets_wait_and_is_never_longer() {
         assert_eq!(run(all(accepted.into_iter().chain(waiting))).expect("all"), (0..10).collect::<Vec<_>>());
         assert_eq!(job::held_back(), 0);
         assert_eq!(run(pool.try_detach(|| 7).expect("room again")).expect("run"), 7);
-    });
-}
-
-#[test]
-fn bounds_are_kept_and_told() {
-    guarded("bounds_are_kept_and_told", || {
-        let (_, before) = detach::get_bounds();
-        assert!(before >= 64);
-        detach::simple_init();
-        detach::init(2, 5);
-        assert_eq!(detach::get_bounds(), (2, 5));
-        detach::set_bounds(9, 0);
-        assert_eq!(detach::get_bounds(), (1, 1));
-        detach::set_bounds(0, before);
-        detach::set_max_number_of_threads_queued(0);
-        assert_eq!(detach::get_max_number_of_threads_queued(), 1);
-        detach::set_max_number_of_threads_queued(4096);
-        let busy = on_thread(|| (detach::nbthreads(), detach::nbthreadsbusy()));
-        let (threads, busy) = run(busy).expect("run");
-        assert!(threads >= busy && busy >= 1);
-        let _ = detach::nbthreadsqueued();
     });
 }
 

@@ -14,6 +14,7 @@ use lwt_core::{Error, pause};
 use lwt_preemptive::detach;
 use lwt_preemptive::lock::{AttachError, Locked, Poisoned, RuntimeLock};
 use lwt_unix::entry::guarded;
+use lwt_unix::main_loop::{Section, set_section};
 use lwt_unix::{run, sleep};
 
 fn lock() -> RuntimeLock {
@@ -372,5 +373,25 @@ fn a_section_of_another_loop_is_no_business_of_our_promises() {
             })
         });
         assert_eq!(own.join().expect("joined"), Ok(8));
+    });
+}
+
+#[test]
+fn nobody_puts_another_section_in_the_place_of_the_lock_s() {
+    guarded("nobody_puts_another_section_in_the_place_of_the_lock_s", || {
+        struct Nothing;
+        impl Section for Nothing {
+            fn enter(&self) {}
+            fn leave(&self) {}
+        }
+        let lock = lock();
+        let replaced = lock.with_token(|token| token.blocking(|| set_section(Rc::new(Nothing))));
+        assert!(replaced.expect("a token").is_err());
+        // And where another one is, there is no place for a lock.
+        let late = thread::spawn(|| {
+            set_section(Rc::new(Nothing)).expect("the first");
+            RuntimeLock::current().is_err()
+        });
+        assert!(late.join().expect("joined"));
     });
 }

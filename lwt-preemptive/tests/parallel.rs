@@ -67,8 +67,9 @@ fn a_cancel_takes_back_what_has_not_begun_and_tells_the_rest() {
         let (told, hear) = mpsc::channel();
         let calls = iter_detached(0..100, 2, move |_| {
             began.send(()).expect("sent");
+            // Asleep, so that a second thread comes up on one processor, too.
             while !job::is_cancelled() {
-                thread::yield_now();
+                thread::sleep(Duration::from_micros(100));
             }
             told.send(()).expect("sent");
         });

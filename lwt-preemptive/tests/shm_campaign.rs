@@ -1,5 +1,5 @@
-//! The campaign: processes that work on every structure are killed at random moments, and after each kill the structures
-//! are what they have to be. At the end nothing is left in the pool.
+//! The campaign: processes that work on every structure are killed at random moments, and after each kill the
+//! structures are what they have to be. At the end nothing is left in the pool.
 //!
 //! `LWT_SHM_KILLS` sets the number of kills, `LWT_SEED` repeats one run's choices.
 
@@ -94,7 +94,7 @@ impl All {
         let mut index = 0;
         let mut place = || {
             index += 1;
-            pool.find(&(index - 1).to_string()).expect("looked for").expect("there")
+            pool.find(&(index - 1).to_string()).expect("there")
         };
         All {
             mutex: Mutex::open(pool, place()).expect("a mutex"),

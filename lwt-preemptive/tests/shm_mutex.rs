@@ -15,8 +15,7 @@ fn processes_and_threads_count_together() {
     const NAME: &str = "processes_and_threads_count_together";
     const ROUNDS: u64 = 20_000;
     fn count(pool: &Pool) {
-        let mutex: Mutex<[u64; 3]> =
-            Mutex::open(pool, pool.find("m").expect("found").expect("there")).expect("m");
+        let mutex: Mutex<[u64; 3]> = Mutex::open(pool, pool.find("m").expect("there")).expect("m");
         for _ in 0..ROUNDS {
             let mut guard = mutex.lock().expect("locked");
             assert!(guard[0] == guard[1] && guard[1] == guard[2], "{:?}", *guard);
@@ -44,13 +43,12 @@ fn processes_and_threads_count_together() {
 fn the_next_taker_learns_of_a_death_and_recovers() {
     const NAME: &str = "the_next_taker_learns_of_a_death_and_recovers";
     if let Some((_, pool)) = role() {
-        let mutex: Mutex<[u64; 2]> =
-            Mutex::open(&pool, pool.find("m").expect("found").expect("there")).expect("a mutex");
+        let mutex: Mutex<[u64; 2]> = Mutex::open(&pool, pool.find("m").expect("there")).expect("a mutex");
         let mut guard = mutex.lock().expect("locked");
         *guard = [1, 1];
         guard.commit();
         guard[0] = 2;
-        let told: Queue<u8> = Queue::open(&pool, pool.find("q").expect("found").expect("there")).expect("q");
+        let told: Queue<u8> = Queue::open(&pool, pool.find("q").expect("there")).expect("q");
         told.push(1).expect("told");
         loop {
             thread::park();
@@ -106,9 +104,8 @@ fn a_panic_stores_nothing_and_gives_the_lock_back() {
 fn a_promise_for_the_lock_does_not_block_the_loop() {
     const NAME: &str = "a_promise_for_the_lock_does_not_block_the_loop";
     if let Some((role, pool)) = role() {
-        let mutex: Mutex<u64> =
-            Mutex::open(&pool, pool.find("m").expect("found").expect("there")).expect("m");
-        let told: Queue<u8> = Queue::open(&pool, pool.find("q").expect("found").expect("there")).expect("q");
+        let mutex: Mutex<u64> = Mutex::open(&pool, pool.find("m").expect("there")).expect("m");
+        let told: Queue<u8> = Queue::open(&pool, pool.find("q").expect("there")).expect("q");
         let mut guard = mutex.lock().expect("locked");
         told.push(1).expect("told");
         if role == "dies" {
@@ -157,7 +154,7 @@ fn a_queue_keeps_order_and_loses_nothing() {
     const EACH: u64 = 10_000;
     if let Some((role, pool)) = role() {
         let queue: Queue<[u64; 2], u64> =
-            Queue::open(&pool, pool.find("q").expect("found").expect("there")).expect("a queue");
+            Queue::open(&pool, pool.find("q").expect("there")).expect("a queue");
         let me = role.parse().expect("a number");
         for number in 0..EACH {
             queue.push([me, number]).expect("pushed");

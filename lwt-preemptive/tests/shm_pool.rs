@@ -4,8 +4,12 @@ mod shm_common;
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lwt_preemptive::shm::{Mutex, Place, Pool, PoolOptions, Queue, ShmError};
+use lwt_preemptive::shm::{
+    Array, Buffer, BytesReference, Mailbox, Map, Mutex, Place, Pool, PoolOptions, Queue, ShmError,
+};
 use lwt_unix::entry::guarded;
 use shm_common::{Worker, role};
 
@@ -112,7 +116,7 @@ fn types_are_compared_when_a_place_is_opened() {
 fn names_are_found_by_other_processes() {
     const NAME: &str = "names_are_found_by_other_processes";
     if let Some((_, pool)) = role() {
-        let place: Place = pool.find("numbers").expect("found").expect("there");
+        let place: Place = pool.find("numbers").expect("there");
         let queue: Queue<u32> = Queue::open(&pool, place).expect("opened");
         queue.push(queue.header().map(|()| 17).expect("a header")).expect("pushed");
         return;
@@ -127,8 +131,8 @@ fn names_are_found_by_other_processes() {
         assert_eq!(queue.pop().expect("popped"), 17);
         worker.succeed();
         assert_eq!(pool.names(), [("numbers".to_owned(), queue.place())]);
-        assert_eq!(pool.unpublish("numbers").expect("gone"), Some(queue.place()));
-        assert_eq!(pool.find("numbers").expect("looked for"), None);
+        assert_eq!(pool.unpublish("numbers"), Some(queue.place()));
+        assert_eq!(pool.find("numbers"), None);
         for number in 0..32 {
             pool.publish(&number.to_string(), queue.place()).expect("published");
         }
@@ -146,5 +150,56 @@ fn a_descriptor_of_another_process_can_be_taken() {
         assert_eq!(&*same.read(blob).expect("read"), b"text");
         assert!(Pool::of_process(std::process::id(), 1_000_000).is_err());
         assert_eq!(pool.processes().len(), 2);
+    });
+}
+
+#[test]
+fn damaged_memory_is_an_error_and_never_worse() {
+    guarded("damaged_memory_is_an_error_and_never_worse", || {
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = move |bound: u64| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 8) % bound
+        };
+        for _ in 0..50 {
+            let pool = PoolOptions::new().limit(1 << 20).processes(2).create().expect("a pool");
+            let queue: Queue<bool> = Queue::create(&pool, None, ()).expect("a queue");
+            let map: Map<u64, bool> = Map::create(&pool, ()).expect("a map");
+            let buffer: Buffer = Buffer::create(&pool, None, ()).expect("a buffer");
+            let array: Array<char> = Array::create(&pool, 100, 'a', ()).expect("an array");
+            let mailbox = Mailbox::create(&pool, 300).expect("a box");
+            let bytes = BytesReference::create(&pool).expect("a reference");
+            bytes.set(Some(b"text")).expect("set");
+            for n in 0..40 {
+                queue.push(true).expect("pushed");
+                map.insert(n, true).expect("inserted");
+                buffer.add(b"bytes").expect("added");
+                mailbox.try_send(b"message").expect("sent");
+            }
+            // Somebody writes what nobody should, behind the header.
+            let file = File::from(pool.as_fd().try_clone_to_owned().expect("a descriptor"));
+            let (from, end) = (6400 + 2 * 1024, pool.stats().reserved);
+            for _ in 0..1 + random(400) {
+                let word = if random(2) == 0 { u64::MAX >> random(64) } else { random(u64::MAX) };
+                let at = from + 8 * random((end - from) / 8);
+                file.write_all_at(&word.to_ne_bytes(), at).expect("written");
+            }
+            // Whatever comes of it: errors, wrong values, even a panic, but no fault, and an end.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                for n in 0..60 {
+                    let _ = (queue.try_push(true), queue.try_pop(), queue.snapshot());
+                    let _ = (map.insert(n * 7, false), map.get(&n), map.remove(&n), map.len());
+                    let _ = (buffer.add(&[1; 999]), buffer.contents(), buffer.delete_to(n));
+                    let _ = (array.get(n as usize), array.set(n as usize, 'b'), array.to_vec());
+                    let _ =
+                        (mailbox.try_send(&[1; 9]), mailbox.receiver().map(|it| it.try_receive().is_ok()));
+                    let _ = (bytes.get().map(|it| it.map(|it| it.len())), bytes.set(Some(&[1; 50])));
+                }
+                let _ = map.iter().take(100_000).filter(Result::is_ok).count();
+                let _ = (pool.sweep(), pool.structures());
+            }));
+        }
     });
 }

@@ -7,13 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use lwt_preemptive::shm::{
-    Array, Buffer, BytesReference, Mailbox, Map, Matrix, Place, Pool, Reference, ShmError,
+    Archive, ArchiveBuilder, Array, Buffer, BytesReference, Link, Mailbox, Map, Matrix, Place, Pool,
+    Reference, ShmError,
 };
 use lwt_unix::entry::guarded;
 use shm_common::{Worker, role};
 
 fn place(pool: &Pool, name: &str) -> Place {
-    pool.find(name).expect("looked for").expect("there")
+    pool.find(name).expect("there")
 }
 
 lwt_preemptive::shm_safe! {
@@ -261,6 +262,48 @@ fn positions_of_a_buffer_stay() {
         assert_eq!(lwt_unix::run(two.add_async(vec![2; 600])).expect("added"), 600);
         reader.join().expect("joined");
         assert_eq!(bounded.contents().expect("contents"), [2; 600]);
+    });
+}
+
+lwt_preemptive::shm_safe! {
+    #[derive(Debug, Clone, Copy)]
+    struct Node { number: u64, next: Link<Node> }
+}
+
+#[test]
+fn values_a_million_deep_are_stored_read_and_freed() {
+    guarded("values_a_million_deep_are_stored_read_and_freed", || {
+        const DEPTH: u64 = 1_000_000;
+        // On a stack that no recursion of that depth would fit.
+        let thread = thread::Builder::new().stack_size(128 << 10).spawn(|| {
+            let pool = Pool::create().expect("a pool");
+            let mut builder = ArchiveBuilder::new();
+            let mut next = Link::NONE;
+            for number in 0..DEPTH {
+                next = builder.add(&Node { number, next });
+            }
+            let place = pool.store(&builder.finish(next)).expect("stored");
+            let archive: Archive<_, Node> = Archive::open(pool.read(place).expect("read")).expect("opened");
+            let mut node = archive.root().expect("a root");
+            let mut sum = node.number;
+            while let Some(next) = archive.get(node.next).expect("followed") {
+                node = next;
+                sum += node.number;
+            }
+            assert_eq!(sum, DEPTH * (DEPTH - 1) / 2);
+            drop(archive);
+            pool.free(place).expect("freed");
+            assert_eq!(pool.stats().blocks, 0);
+        });
+        thread.expect("a thread").join().expect("joined");
+        // What is no archive, or one of another type, is refused; links that lead out of it too.
+        let mut builder = ArchiveBuilder::new();
+        let root = builder.add(&Node { number: 1, next: Link::NONE });
+        let bytes = builder.finish(root);
+        assert!(matches!(Archive::<_, u64>::open(&*bytes), Err(ShmError::TypeMismatch)));
+        assert!(Archive::<_, Node>::open(&bytes[..20]).is_err());
+        let cut: Archive<_, Node> = Archive::open(&bytes[..32]).expect("opened");
+        assert!(matches!(cut.root(), Err(ShmError::Corrupt)));
     });
 }
 

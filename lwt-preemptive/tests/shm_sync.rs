@@ -1,4 +1,5 @@
-//! Semaphores, conditions, read-write locks, barriers, values that are made once: between processes, with deaths.
+//! Semaphores, conditions, read-write locks, barriers, values that are made once: between processes, with
+//! deaths.
 
 mod shm_common;
 
@@ -13,7 +14,7 @@ use lwt_unix::entry::guarded;
 use shm_common::{Worker, role};
 
 fn place(pool: &Pool, name: &str) -> Place {
-    pool.find(name).expect("looked for").expect("there")
+    pool.find(name).expect("there")
 }
 
 #[test]

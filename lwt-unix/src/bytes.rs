@@ -9,7 +9,9 @@
 //! unsafe. A file that is *shortened* by somebody loses its pages, and the process that touches one of those
 //! is ended by `SIGBUS`. No wrong byte is ever read; but a program that maps what others may shorten must be
 //! ready to be ended, or use [`File::pread`](crate::file::File::pread), which is as fast for what is cached.
-//! Files of one's own, and sealed ones, do not have the problem.
+//! Files of one's own, and sealed ones, do not have the problem, as long as the disk has room: a file that a
+//! shared map has made longer gets it page by page, and a write into one for which none is left ends the
+//! process, too. [`File::preallocate`](crate::file::File::preallocate) takes the room beforehand.
 
 use std::fmt;
 use std::io;
@@ -21,9 +23,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use lwt_core::{Error, Promise};
+use lwt_core::{Error, Promise, pause};
 
-use crate::fd::During;
+use crate::fd::{During, exhausted, spent};
 use crate::job;
 use crate::sys::map::{self, Mapping};
 
@@ -83,7 +85,7 @@ impl Advice {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             Advice::NoHugePage => libc::MADV_NOHUGEPAGE,
             #[cfg(not(any(target_os = "linux", target_os = "android")))]
-            _ => return Err(io::ErrorKind::Unsupported.into()),
+            _ => return Err(crate::platform::NotAvailable("this advice to madvise").into()),
         })
     }
 }
@@ -136,11 +138,9 @@ impl Map {
         let left = usize::try_from(there.saturating_sub(position)).map_err(|_| outside())?;
         let len = size.unwrap_or(left);
         let end = u64::try_from(len).ok().and_then(|len| position.checked_add(len)).ok_or_else(outside)?;
-        if end > there {
-            match sharing {
-                Sharing::Shared => file::truncate(fd, end)?,
-                Sharing::Private | Sharing::ReadOnly => return Err(outside()),
-            }
+        let grows = end > there;
+        if grows && (len == 0 || sharing != Sharing::Shared) {
+            return Err(outside());
         }
         if len == 0 {
             return Ok(Map { mapping: None, start: 0, len: 0, sharing, here: PhantomData });
@@ -154,6 +154,10 @@ impl Map {
             Sharing::ReadOnly => (libc::PROT_READ, libc::MAP_SHARED),
         };
         let mapping = Mapping::new(fd, position - start as u64, whole, protection, flags)?;
+        // Not before it is known that the file can be mapped.
+        if grows {
+            file::truncate(fd, end)?;
+        }
         Ok(Map { mapping: Some(Arc::new(mapping)), start, len, sharing, here: PhantomData })
     }
 
@@ -274,7 +278,7 @@ impl Map {
     }
 
     /// For each page that has bytes of the range, whether it is in memory, so that reading it would not wait
-    /// (`Lwt_bytes.mincore`).
+    /// (`Lwt_bytes.mincore`). Of a file that this process may not write to, Linux says so of all pages.
     ///
     /// # Errors
     /// Those of `mincore`.
@@ -304,8 +308,15 @@ impl Map {
     #[track_caller]
     pub fn wait_mincore(&self, offset: usize) -> Promise<()> {
         self.check(offset, 1);
+        if exhausted() {
+            let map = self.clone();
+            return pause().bind(move |()| map.wait_mincore(offset));
+        }
         match self.mincore(offset..=offset) {
-            Ok(pages) if pages.iter().all(|resident| *resident) => return Promise::ready(()),
+            Ok(pages) if pages.iter().all(|resident| *resident) => {
+                spent();
+                return Promise::ready(());
+            }
             Ok(_) => {}
             Err(error) => return Promise::fail(error),
         }

@@ -59,15 +59,17 @@ use crate::sys::cpu as sys;
 mod sys {
     use std::io;
 
+    use crate::platform::NotAvailable;
+
     pub(super) fn current() -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
+        Err(NotAvailable("get_cpu").into())
     }
 
     pub(super) fn affinity(_: i32) -> io::Result<Vec<usize>> {
-        Err(io::ErrorKind::Unsupported.into())
+        Err(NotAvailable("get_affinity").into())
     }
 
     pub(super) fn set_affinity(_: i32, _: &[usize]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+        Err(NotAvailable("set_affinity").into())
     }
 }

@@ -1,6 +1,7 @@
 //! What the system has (`Lwt_sys`).
 
 use std::fmt;
+use std::io;
 
 /// A function that not every system has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,8 +35,8 @@ pub enum Feature {
     Fork,
 }
 
-/// Whether this system has it (`Lwt_sys.have`). What it does not have is an [error](NotAvailable) where it is
-/// used.
+/// Whether this system has it (`Lwt_sys.have`). What it does not have is an error where it is
+/// used, of the kind [`Unsupported`](io::ErrorKind::Unsupported), with [`NotAvailable`] as its text.
 ///
 /// ```
 /// use lwt_unix::platform::{Feature, have};
@@ -76,6 +77,12 @@ impl fmt::Display for NotAvailable {
 }
 
 impl std::error::Error for NotAvailable {}
+
+impl From<NotAvailable> for io::Error {
+    fn from(missing: NotAvailable) -> io::Error {
+        io::Error::new(io::ErrorKind::Unsupported, missing)
+    }
+}
 
 /// The order of the bytes of a number (`Lwt_sys.byte_order`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 
 use lwt_core::{Error, spawn};
-use lwt_unix::fd::{Fd, FdState, Standard, pipe, pipe_in, pipe_out};
+use lwt_unix::fd::{Fd, FdState, OsError, Standard, pipe, pipe_in, pipe_out};
 use lwt_unix::net::UnixStream;
 use net_support::settle;
 
@@ -65,6 +65,20 @@ lwt_unix::test! {
         assert_eq!(&reading.await?, b"new ");
         assert_eq!(from.dup2(&from)?.as_raw_fd(), from.as_raw_fd());
         assert!(from.dup2(&onto).is_err(), "what is closed has no number");
+        Ok(())
+    }
+
+    async fn a_number_that_somebody_holds_keeps_its_meaning() -> Result<(), Error> {
+        let (from, _writer) = pipe()?;
+        let (onto, writer) = pipe()?;
+        let held = onto.hold()?;
+        let error = from.dup2(&onto).expect_err("held");
+        assert_eq!(OsError::of(&error).and_then(OsError::raw_os_error), Some(libc::EBUSY));
+        writer.write_all(b"still").await?;
+        assert_eq!(onto.read(&mut [0; 8]).await?, 5);
+        drop(held);
+        from.dup2(&onto)?;
+        assert!(matches!(onto.state(), FdState::Closed));
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! Descriptors whose open file description blocks, or is not ours to change: what happens to their flags, and
 //! that nothing blocks, is lost, or hangs.
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::task::Poll;
 
 use lwt_core::{Error, spawn};
 use lwt_unix::faults::{Plan, Rule};
@@ -353,6 +354,82 @@ lwt_unix::test! {
         writing.await?;
         assert!(got == data);
         assert_eq!(reader.read(&mut [0; 4]).await?, 0);
+        Ok(())
+    }
+
+    async fn a_poll_that_has_begun_to_write_ends_in_another_mode() -> Result<(), Error> {
+        let _faults = old_kernel().install();
+        let (reader, writer) = std::io::pipe()?;
+        let (reader, writer) = (Fd::new(reader.into())?, Fd::shared(writer.into())?);
+        let first = std::future::poll_fn(|cx| Poll::Ready(writer.poll_write(cx, b"once").is_pending()));
+        assert!(first.await, "a thread writes");
+        writer.set_blocking(false)?;
+        settle().await?;
+        assert_eq!(std::future::poll_fn(|cx| writer.poll_write(cx, b"once")).await?, 4);
+        writer.close()?;
+        let mut buf = [0; 16];
+        assert_eq!(reader.read(&mut buf).await?, 4);
+        assert_eq!(reader.read(&mut buf).await?, 0);
+        Ok(())
+    }
+
+    async fn what_waits_while_the_mode_changes_does_not_block() -> Result<(), Error> {
+        let (reader, writer) = pipe()?;
+        let read = |reader: Fd| spawn(async move { reader.read(&mut [0; 1]).await });
+        let reads = [read(reader.clone()), read(reader.clone())];
+        settle().await?;
+        reader.set_blocking(true)?;
+        // It wakes both, and is there for one.
+        writer.write_all(b"1").await?;
+        settle().await?;
+        assert_eq!(reads.iter().filter(|read| read.is_pending()).count(), 1);
+        writer.write_all(b"2").await?;
+        for read in reads {
+            assert_eq!(read.await?, 1);
+        }
+        for vectored in [false, true] {
+            let (reader, writer) = pipe()?;
+            let data = pattern(300_000);
+            let (sent, other) = (data.clone(), writer.clone());
+            let writing = spawn(async move {
+                match vectored {
+                    false => other.write_all(&sent).await,
+                    true => other.writev_all(&mut [IoSlice::new(&sent[..9]), IoSlice::new(&sent[9..])]).await,
+                }
+            });
+            settle().await?;
+            assert!(writing.is_pending(), "a pipe does not hold so much");
+            writer.set_blocking(true)?;
+            let mut got = vec![0; data.len()];
+            reader.read_exact(&mut got).await?;
+            writing.await?;
+            assert!(got == data);
+        }
+        Ok(())
+    }
+
+    async fn the_end_that_a_cancelled_read_has_met_stays() -> Result<(), Error> {
+        // The end of a terminal's file comes once.
+        let ends = nix::pty::openpty(None, None).expect("a terminal");
+        let (master, slave) = (Fd::new(ends.master)?, Fd::shared(ends.slave)?);
+        for round in 0..2 {
+            master.write_all(b"\x04").await?;
+            slave.wait_read().await?;
+            let other = slave.clone();
+            let read = spawn(async move { other.read(&mut [0; 4]).await });
+            read.cancel();
+            assert!(read.await.is_err_and(|error| error.is_canceled()));
+            settle().await?;
+            assert!(slave.readable()?);
+            if round == 1 {
+                break;
+            }
+            assert_eq!(slave.try_read(&mut [])?, Some(0));
+            assert_eq!(slave.try_read(&mut [0; 4])?, Some(0));
+            assert!(!slave.readable()?);
+        }
+        slave.close()?;
+        assert!(slave.wait_read().await.is_err() && slave.readable().is_err());
         Ok(())
     }
 

@@ -38,8 +38,8 @@ fn pipe_at(number: RawFd) -> Result<(Fd, OwnedFd), Error> {
 /// The new owner of a number: its reading end, its writing end, its wait.
 type Swapped = (Fd, OwnedFd, Promise<()>);
 
-/// Two descriptors become readable in the same batch of events. Whichever is told first closes the other, so that the other's
-/// event is under way already, and puts a new, empty pipe at its number.
+/// Two descriptors become readable in the same batch of events. Whichever is told first closes the other, so
+/// that the other's event is under way already, and puts a new, empty pipe at its number.
 #[test]
 fn an_event_that_was_under_way_is_dropped() {
     in_child("an_event_that_was_under_way_is_dropped", || {

@@ -1,10 +1,12 @@
 //! Lists of buffers, and reading and writing at a place.
 
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
 
 use lwt_core::{Error, spawn};
 use lwt_unix::faults::{Plan, Rule};
 use lwt_unix::fd::{Fd, IoVectors, IoVectorsMut, OsError, pipe, system_limit};
+use lwt_unix::net::{Domain, Socket, Type};
 use net_support::{TempDir, pattern};
 
 mod net_support;
@@ -50,6 +52,36 @@ lwt_unix::test! {
             assert_eq!(writer.writev(&[]).await?, 0);
             assert_eq!(reader.readv(&mut []).await?, 0);
         }
+        Ok(())
+    }
+
+    async fn nothing_is_moved_without_waiting() -> Result<(), Error> {
+        for shared in [false, true] {
+            let (reader, writer) = pipe()?;
+            reader.set_blocking(shared)?;
+            writer.set_blocking(shared)?;
+            let other = reader.clone();
+            let reading = spawn(async move { other.read(&mut [0; 4]).await });
+            assert_eq!(reader.read(&mut []).await?, 0);
+            assert_eq!(reader.readv(&mut [IoSliceMut::new(&mut [])]).await?, 0);
+            assert!(reading.is_pending());
+            reading.cancel();
+            assert!(reading.await.is_err());
+            let full = writer.clone();
+            let filling = spawn(async move { full.write_all(&[0; 300_000]).await });
+            lwt_core::pause().await?;
+            assert_eq!(writer.write(&[]).await?, 0);
+            assert_eq!(writer.writev(&[IoSlice::new(&[]), IoSlice::new(&[])]).await?, 0);
+            writer.close()?;
+            assert!(filling.await.is_err() && writer.write(&[]).await.is_err());
+        }
+        // A datagram may be empty, and is waited for.
+        let (left, right) = Socket::pair(Domain::Unix, Type::Datagram, 0)?;
+        let reading = spawn(async move { right.read(&mut []).await });
+        lwt_core::pause().await?;
+        assert!(reading.is_pending());
+        assert_eq!(left.write(&[]).await?, 0);
+        assert_eq!(reading.await?, 0);
         Ok(())
     }
 

@@ -73,6 +73,10 @@ lwt_unix::test! {
         ));
         let error = getaddrinfo("127.0.0.1", "80", numeric.family(Domain::Other(77))).await;
         assert_eq!(kind(&error.expect_err("no family")), NameErrorKind::Invalid);
+        for port in ["65536", "99999", "99999999999999999999999"] {
+            let error = getaddrinfo("127.0.0.1", port, numeric).await.expect_err("no port");
+            assert_eq!(kind(&error), NameErrorKind::Service);
+        }
         assert_eq!(
             kind(&getaddrinfo("zero\0byte", "", numeric).await.expect_err("no name")),
             NameErrorKind::NotFound
@@ -163,7 +167,14 @@ lwt_unix::test! {
         listener.close()?;
         let error = TcpStream::connect_host("127.0.0.1", port).await.expect_err("nobody listens");
         assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));
-        let connecting = lwt_core::spawn(TcpStream::connect_host("127.0.0.1", port));
+        // What is an address already is not looked up.
+        let faults = Plan::seeded(1).with(Rule::on(["getaddrinfo"]).error(libc::EMFILE)).install();
+        let error = TcpStream::connect_host("127.0.0.1", port).await.expect_err("nobody listens");
+        assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));
+        let error = TcpStream::connect_host("localhost", port).await.expect_err("made to");
+        assert_eq!(kind(&error), NameErrorKind::System);
+        drop(faults);
+        let connecting = lwt_core::spawn(TcpStream::connect_host("localhost", port));
         connecting.cancel();
         assert!(connecting.await.is_err_and(|error| error.is_canceled()));
         Ok(())

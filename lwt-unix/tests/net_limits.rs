@@ -1,5 +1,5 @@
-//! What happens at the limits: no descriptors left, attempts given up half-way, a thousand connections. Each in a process of
-//! its own, because limits and descriptor counts belong to the process.
+//! What happens at the limits: no descriptors left, attempts given up half-way, a thousand connections. Each
+//! in a process of its own, because limits and descriptor counts belong to the process.
 
 use std::cell::Cell;
 use std::fs::File;

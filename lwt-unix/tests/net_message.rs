@@ -239,3 +239,29 @@ fn a_shortage_of_descriptors_loses_no_bytes() {
         });
     });
 }
+
+#[test]
+fn what_nobody_has_asked_for_is_closed() {
+    in_child("what_nobody_has_asked_for_is_closed", || {
+        run(async {
+            let (left, right) = pair(Type::Stream)?;
+            let on: libc::c_int = 1;
+            // SAFETY: pointer and length are those of one live integer.
+            let set = unsafe {
+                let (at, len) = ((&raw const on).cast(), size_of_val(&on) as libc::socklen_t);
+                libc::setsockopt(right.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSPIDFD, at, len)
+            };
+            if set != 0 {
+                // A kernel that does not know it.
+                return Ok(());
+            }
+            settle().await?;
+            let before = open_descriptors();
+            left.send_msg(&[IoSlice::new(b"x")], &[]).await?;
+            let received = right.recv_msg(&mut [IoSliceMut::new(&mut [0; 8])]).await?;
+            assert_eq!((received.bytes, received.descriptors.len()), (1, 0));
+            assert_eq!(open_descriptors(), before);
+            Ok(())
+        });
+    });
+}

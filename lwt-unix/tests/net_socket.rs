@@ -1,10 +1,12 @@
 //! Sockets of any family and type, their names, flags and options.
 
+use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
 use lwt_core::{Error, spawn};
+use lwt_unix::faults::{Plan, Rule};
 use lwt_unix::fd::{Fd, OsError, pipe};
 use lwt_unix::net::opt;
 use lwt_unix::net::{
@@ -74,7 +76,8 @@ lwt_unix::test! {
             let socket = Socket::new(domain, Type::Stream, 0)?;
             socket.close()?;
             let error = socket.bind(at.clone()).await.expect_err("closed");
-            assert_eq!(OsError::of(&error).and_then(OsError::raw_os_error), Some(libc::EBADF));
+            let told = OsError::of(&error).map(|error| (error.call(), error.raw_os_error()));
+            assert_eq!(told, Some(("bind", Some(libc::EBADF))));
             let socket = Socket::new(domain, Type::Stream, 0)?;
             socket.bind(at.clone()).await?;
             let error =
@@ -273,6 +276,69 @@ lwt_unix::test! {
         assert_eq!(wrong.expect_err("no index").io_kind(), Some(std::io::ErrorKind::InvalidInput));
         if v6.mcast_add_membership(group, Interface::Name("lo")).is_ok() {
             v6.mcast_drop_membership(group, Interface::Name("lo"))?;
+        }
+        Ok(())
+    }
+
+    async fn what_waits_while_the_mode_changes_does_not_block() -> Result<(), Error> {
+        let (near, far) = Socket::pair(Domain::Unix, Type::Stream, 0)?;
+        let recv = |near: Socket| spawn(async move { near.recv(&mut [0; 1], MsgFlags::NONE).await });
+        let message = |near: Socket| {
+            spawn(async move {
+                let message = near.recv_msg(&mut [IoSliceMut::new(&mut [0; 1])]).await?;
+                Ok::<_, Error>(message.bytes)
+            })
+        };
+        let all = [recv(near.clone()), message(near.clone()), recv(near.clone()), message(near.clone())];
+        settle().await?;
+        near.set_blocking(true)?;
+        for left in (0..all.len()).rev() {
+            // It wakes all, and is there for one.
+            far.write_all(b"x").await?;
+            settle().await?;
+            assert_eq!(all.iter().filter(|one| one.is_pending()).count(), left);
+        }
+        Ok(())
+    }
+
+    async fn a_second_connection_is_refused() -> Result<(), Error> {
+        let dir = TempDir::new();
+        for (domain, at) in [(Domain::V4, Addr::from(loopback())), (Domain::Unix, path(&dir, "twice")?)] {
+            let listener = Socket::new(domain, Type::Stream, 0)?;
+            listener.bind(at).await?;
+            listener.listen(8)?;
+            for blocking in [false, true] {
+                let client = Socket::new(domain, Type::Stream, 0)?;
+                client.set_blocking(blocking)?;
+                client.connect(listener.local_addr()?).await?;
+                if domain == Domain::V4 && !blocking {
+                    // The system takes this for the question what has become of the first.
+                    client.connect(listener.local_addr()?).await?;
+                }
+                let error = client.connect(listener.local_addr()?).await.expect_err("it has a peer");
+                assert_eq!(OsError::of(&error).and_then(OsError::raw_os_error), Some(libc::EISCONN));
+            }
+        }
+        Ok(())
+    }
+
+    async fn interrupted_connects_go_on() -> Result<(), Error> {
+        let dir = TempDir::new();
+        for (domain, at) in [(Domain::V4, Addr::from(loopback())), (Domain::Unix, path(&dir, "again")?)] {
+            let listener = Socket::new(domain, Type::Stream, 0)?;
+            listener.bind(at).await?;
+            listener.listen(8)?;
+            for blocking in [false, true] {
+                let client = Socket::new(domain, Type::Stream, 0)?;
+                client.set_blocking(blocking)?;
+                let faults = Plan::seeded(1).with(Rule::on(["connect"]).times(1).interrupted(1)).install();
+                client.connect(listener.local_addr()?).await?;
+                assert_eq!(faults.injected(), 1);
+                drop(faults);
+                let (server, _) = listener.accept().await?;
+                server.write_all(b"x").await?;
+                assert_eq!(client.read(&mut [0; 8]).await?, 1);
+            }
         }
         Ok(())
     }

@@ -50,7 +50,8 @@ fn echo_by_turns_and_half_close() {
     });
 }
 
-/// Every mixture of a message's size with the sizes of the buffers: a readiness that is dropped too early hangs.
+/// Every mixture of a message's size with the sizes of the buffers: a readiness that is dropped too early
+/// hangs.
 #[test]
 fn partial_reads_of_large_messages_never_hang() {
     run(async {

@@ -7,7 +7,7 @@ use std::os::unix::net::SocketAddr;
 
 use lwt_core::{Error, spawn};
 use lwt_unix::fd::OsError;
-use lwt_unix::net::{ListenOptions, Shutdown, UnixListener, UnixStream};
+use lwt_unix::net::{Domain, ListenOptions, MsgFlags, Shutdown, Socket, Type, UnixListener, UnixStream};
 use net_support::{TempDir, pattern, run, settle};
 
 mod net_support;
@@ -151,8 +151,8 @@ fn the_peer_is_known() {
     });
 }
 
-/// Bytes with a descriptor attached end a read although more bytes wait behind them. Taking the short count for "nothing
-/// left" would wait for an event that never comes.
+/// Bytes with a descriptor attached end a read although more bytes wait behind them. Taking the short count
+/// for "nothing left" would wait for an event that never comes.
 #[test]
 fn descriptors_that_nobody_asked_for_do_not_hang_the_reader() {
     run(async {
@@ -181,7 +181,8 @@ fn descriptors_that_nobody_asked_for_do_not_hang_the_reader() {
 fn send_with_descriptor(socket: BorrowedFd<'_>, bytes: &[u8]) {
     let mut slice = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut space = [0_u64; 8];
-    // SAFETY: the header describes the one slice and the control buffer, both live, the second larger than its one message.
+    // SAFETY: the header describes the one slice and the control buffer, both live, the second larger than its
+    // one message.
     let sent = unsafe {
         let mut message: libc::msghdr = mem::zeroed();
         message.msg_iov = &mut slice;
@@ -196,4 +197,42 @@ fn send_with_descriptor(socket: BorrowedFd<'_>, bytes: &[u8]) {
         libc::sendmsg(socket.as_raw_fd(), &message, 0)
     };
     assert_eq!(sent, bytes.len() as isize);
+}
+
+/// Binds to a path that fills the address, with no room for a zero byte: the kernel takes it.
+fn bind_full(socket: &impl AsRawFd, dir: &TempDir) {
+    // SAFETY: all zeroes is a valid value of the plain C structure.
+    let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let start = dir.path().to_str().expect("a plain path").to_owned() + "/";
+    for (place, byte) in address.sun_path.iter_mut().zip(start.bytes().chain(std::iter::repeat(b'x'))) {
+        *place = byte as libc::c_char;
+    }
+    let (at, len) = ((&raw const address).cast(), mem::size_of_val(&address) as libc::socklen_t);
+    // SAFETY: pointer and length are those of one live structure.
+    assert_eq!(unsafe { libc::bind(socket.as_raw_fd(), at, len) }, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_peer_whose_path_has_no_end_is_served() {
+    run(async {
+        let (dir, full) = (TempDir::new(), TempDir::new());
+        let listener = UnixListener::bind(dir.path().join("socket"))?;
+        let client = Socket::new(Domain::Unix, Type::Stream, 0)?;
+        bind_full(client.fd(), &full);
+        client.connect(listener.local_addr()?).await?;
+        let (server, from) = listener.accept().await?;
+        assert!(from.is_unnamed(), "the standard library has no form for it");
+        client.write_all(b"served").await?;
+        assert_eq!(server.read(&mut [0; 8]).await?, 6);
+
+        let full = TempDir::new();
+        let (sender, receiver) =
+            (Socket::new(Domain::Unix, Type::Datagram, 0)?, Socket::new(Domain::Unix, Type::Datagram, 0)?);
+        receiver.bind(SocketAddr::from_pathname(dir.path().join("datagrams"))?).await?;
+        bind_full(sender.fd(), &full);
+        sender.send_to(b"here", receiver.local_addr()?, MsgFlags::NONE).await?;
+        assert_eq!(receiver.recv_from(&mut [0; 8], MsgFlags::NONE).await?.0, 4);
+        Ok(())
+    });
 }

@@ -74,6 +74,57 @@ lwt_unix::test! {
         Ok(())
     }
 
+    async fn a_flood_of_sends_keeps_nobody_waiting() -> Result<(), Error> {
+        // Calls take longer than sends: each turn would have more of them to make than the one before.
+        let (notification, calls) = {
+            let calls = Rc::new(Cell::new(0));
+            let seen = Rc::clone(&calls);
+            let slow = make_notification(move || {
+                seen.set(seen.get() + 1);
+                thread::sleep(Duration::from_micros(20));
+            })?;
+            (slow, calls)
+        };
+        let senders = [(); 2].map(|()| thread::spawn(move || while send_notification(notification).is_ok() {}));
+        for _ in 0..20 {
+            sleep(Duration::from_millis(1)).await?;
+        }
+        assert!(calls.get() > 0);
+        stop_notification(notification)?;
+        let called = calls.get();
+        for sender in senders {
+            sender.join().expect("its sends are refused in the end");
+        }
+        sleep(Duration::from_millis(1)).await?;
+        assert_eq!(calls.get(), called);
+        Ok(())
+    }
+
+    async fn what_comes_over_the_budget_of_a_turn_is_served_by_the_next() -> Result<(), Error> {
+        let (first, firsts) = counter();
+        let (last, lasts) = counter();
+        for _ in 0..1000 {
+            send_notification(first)?;
+        }
+        send_notification(last)?;
+        until(|| lasts.get() == 1).await?;
+        assert_eq!(firsts.get(), 1000, "in the order of the first sends");
+        // Also if nothing else wakes the loop.
+        let (done, resolver) = wait();
+        let left = Cell::new(1000);
+        let resolver = Cell::new(Some(resolver));
+        set_notification(first, move || {
+            left.set(left.get() - 1);
+            if left.get() == 0 {
+                resolver.take().into_iter().for_each(|resolver| resolver.wakeup(()));
+            }
+        })?;
+        for _ in 0..1000 {
+            send_notification(first)?;
+        }
+        done.await
+    }
+
     async fn one_for_a_single_call_is_called_once() -> Result<(), Error> {
         let calls = Rc::new(Cell::new(0));
         let seen = Rc::clone(&calls);

@@ -11,7 +11,7 @@ use lwt_core::{Error, pause, spawn, task};
 use lwt_unix::fd::Fd;
 use lwt_unix::notification::{make_notification, send_notification};
 use lwt_unix::process::{
-    CannotFork, Fork, Pid, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, wait_count, waitpid,
+    CannotFork, Fork, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, wait_count, waitpid,
 };
 use lwt_unix::signal::{self, SIGUSR1, SIGUSR2, on_signal, signal_count};
 use lwt_unix::{at_exit, detach, exit_hooks, job, loop_stats, run, sleep};

@@ -17,12 +17,14 @@ use lwt_unix::fd::Fd;
 use lwt_unix::notification::{
     Notification, Stopped, make_notification, send_notification, stop_notification,
 };
-use lwt_unix::process::{Fork, Pid, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, waitpid};
+use lwt_unix::process::{
+    Fork, Pid, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, wait_count, waitpid,
+};
 use lwt_unix::signal::{SIGCHLD, SIGKILL, SIGTERM, SIGWINCH, Signal, on_signal, signal_count};
 use lwt_unix::{detach, job, run, sleep};
 
 mod fork_support;
-use fork_support::{Test, blocking_wait, both, everything, leave, raise, run_all};
+use fork_support::{Test, blocking_wait, both, everything, leave, raise, run_all, watched};
 
 const TESTS: &[(&str, Test)] = &[
     ("threads that have ended are no reason to refuse", threads_that_have_ended_are_no_reason),
@@ -32,6 +34,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a notification's function forks", a_notifications_function_forks),
     ("a bell that cannot be made anew is an error", a_bell_that_cannot_be_made_anew),
     ("children are waited for where they are ignored", children_are_waited_for_where_they_are_ignored),
+    ("many children leave descriptors to others", many_children_leave_descriptors_to_others),
     ("a number that is another child's", a_number_that_is_another_childs),
 ];
 
@@ -110,6 +113,7 @@ fn a_thread_without_a_loop_forks() -> Result<(), Error> {
     // SAFETY: the other thread is asleep, or about to be.
     match unsafe { fork_beside_threads() }? {
         Fork::Child => {
+            watched();
             assert_eq!(send_notification(notification), Err(Stopped));
             // What the other loop put aside is in force again.
             assert_eq!((action(SIGTERM), action(SIGWINCH)), (libc::SIG_DFL, libc::SIG_IGN));
@@ -127,7 +131,7 @@ fn a_thread_without_a_loop_forks() -> Result<(), Error> {
 }
 
 fn callbacks_in_the_child_find_its_own_engine() -> Result<(), Error> {
-    let (ours, _theirs) = UnixStream::pair()?;
+    let (ours, theirs) = UnixStream::pair()?;
     let (mut wakes, mut waits) = UnixStream::pair()?;
     let job = detach(move || waits.read(&mut [0]).map(drop));
     let place = Rc::new(RefCell::new(Some(ours)));
@@ -136,13 +140,15 @@ fn callbacks_in_the_child_find_its_own_engine() -> Result<(), Error> {
     let me = Pid::this();
     job.on_any(move |_| {
         if Pid::this() != me {
-            *keeps.borrow_mut() = taken.take().and_then(|ours| Fd::new(ours.into()).ok());
+            let ours = taken.take().and_then(|ours| Fd::new(ours.into()).ok());
+            *keeps.borrow_mut() = ours.map(|ours| (ours.wait_read(), ours));
             drop(detach(|| ()));
         }
     });
     // SAFETY: the job's thread is asleep, or about to be, in a read.
     match unsafe { fork_beside_threads() }? {
         Fork::Child => {
+            watched();
             assert!(kept.borrow().is_some(), "the job was cancelled, and its callback registered the socket");
             run(job::wait_for_jobs())?;
             leave(everything())
@@ -150,8 +156,11 @@ fn callbacks_in_the_child_find_its_own_engine() -> Result<(), Error> {
         Fork::Parent(child) => {
             assert_eq!(blocking_wait(child), Status::Exited(0));
             // It was the child's engine that knew of it, and not this one.
-            let ours = place.take().map(|ours| Fd::new(ours.into())).transpose()?;
-            assert!(ours.is_some());
+            let ours = place.take().map(|ours| Fd::new(ours.into())).transpose()?.expect("it is here");
+            let readable = ours.wait_read();
+            run(sleep(Duration::from_micros(100)))?;
+            std::io::Write::write_all(&mut { theirs }, b"x")?;
+            run(readable)?;
         }
     }
     std::io::Write::write_all(&mut wakes, b"x")?;
@@ -178,6 +187,7 @@ fn a_notifications_function_forks() -> Result<(), Error> {
     run(sleep(Duration::from_millis(2)))?;
     match forked.get() {
         Some(Fork::Child) => {
+            watched();
             assert_eq!(calls.get(), 1, "the second send was the parent's");
             let (one, other) = (make_notification(|| ())?, make_notification(|| ())?);
             send_notification(one)?;
@@ -200,6 +210,7 @@ fn a_bell_that_cannot_be_made_anew() -> Result<(), Error> {
     // SAFETY: the other thread is asleep, or about to be.
     match unsafe { fork_beside_threads() }? {
         Fork::Child => {
+            watched();
             send_notification(mine)?;
             let outcome = thread::spawn(|| {
                 // The bell of the loop that is not there would be taken over.
@@ -228,7 +239,7 @@ fn children_are_waited_for_where_they_are_ignored() -> Result<(), Error> {
     ignore(SIGCHLD);
     for by_signal in [false, true, false] {
         wait_by_signal(by_signal);
-        let mut shell =
+        let shell =
             || Command::new("/bin/sh").args(["-c", "read code; exit 7"]).stdin(Stdio::piped()).spawn();
         let (mut first, mut second) = (shell()?, shell()?);
         let wait = |child: &std::process::Child| waitpid(WaitFlags::NONE, Pid::from(child));
@@ -240,6 +251,29 @@ fn children_are_waited_for_where_they_are_ignored() -> Result<(), Error> {
         assert_eq!(run(other)?, Some((Pid::from(&second), Status::Exited(7))));
         assert_eq!((signal_count(), action(SIGCHLD)), (0, libc::SIG_IGN));
     }
+    Ok(())
+}
+
+fn many_children_leave_descriptors_to_others() -> Result<(), Error> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is live.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+    limit.rlim_cur = limit.rlim_cur.min(350);
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    let (reads, writes) = std::io::pipe()?;
+    let mut all = Vec::new();
+    for code in 0..400 {
+        let script = format!("read line; exit {}", code % 200);
+        let child = Command::new("/bin/sh").args(["-c", &script]).stdin(reads.try_clone()?).spawn()?;
+        let pid = Pid::from(&child);
+        all.push((waitpid(WaitFlags::NONE, pid), Some((pid, Status::Exited(code % 200)))));
+    }
+    drop(writes);
+    for (told, expected) in all {
+        assert_eq!(run(told)?, expected);
+    }
+    assert_eq!((wait_count(), signal_count()), (0, 0));
     Ok(())
 }
 
@@ -283,7 +317,7 @@ fn a_number_that_is_another_childs() -> Result<(), Error> {
     let first = waitpid(WaitFlags::NONE, pid);
     run(sleep(Duration::from_micros(100)))?;
     // Somebody else waits for it, and its number is given again, while the loop stands still.
-    assert!({ child }.wait()?.success());
+    assert_eq!({ child }.wait()?.code(), Some(1));
     let Some(again) = child_of_number(pid) else { return Ok(()) };
     assert_eq!(again, pid);
     let second = waitpid(WaitFlags::NONE, pid);

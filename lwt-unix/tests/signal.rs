@@ -13,7 +13,7 @@ use std::time::Duration;
 use lwt_core::{Error, Promise, pause};
 use lwt_unix::entry::guarded;
 use lwt_unix::signal::{
-    self, SIGKILL, SIGSEGV, SIGSTOP, Signal, disable_signal_handler, handle_signal, on_signal,
+    self, SIGKILL, SIGSEGV, SIGSTOP, SIGTRAP, Signal, disable_signal_handler, handle_signal, on_signal,
     on_signal_full, reinstall_signal_handler, signal_count,
 };
 use lwt_unix::{run, sleep};
@@ -354,6 +354,37 @@ static BELOW: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn at_the_bottom(_signal: i32) {
     BELOW.fetch_add(1, Ordering::SeqCst);
+}
+
+static FAULTED: AtomicUsize = AtomicUsize::new(0);
+static WAITED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn fault(_signal: i32) {
+    FAULTED.fetch_add(1, Ordering::SeqCst);
+}
+
+/// A library's handler that lives with faults.
+extern "C" fn faulting(_signal: i32) {
+    let before = FAULTED.load(Ordering::SeqCst);
+    // SAFETY: it touches no memory.
+    unsafe { libc::raise(libc::SIGTRAP) };
+    WAITED.fetch_add(usize::from(FAULTED.load(Ordering::SeqCst) == before), Ordering::SeqCst);
+}
+
+#[test]
+fn faults_are_not_blocked_while_a_previous_action_is_called() {
+    guarded("faults_are_not_blocked", || {
+        let signal = free(14);
+        install(SIGTRAP, fault as extern "C" fn(i32) as usize, 0);
+        install(signal, faulting as extern "C" fn(i32) as usize, 0);
+        let (handler, calls) = counter(signal);
+        // SAFETY: it touches no memory.
+        assert_eq!(unsafe { libc::pthread_kill(libc::pthread_self(), signal.number()) }, 0);
+        run(until(move || calls.get() == 1)).expect("it is called");
+        assert_eq!(FAULTED.load(Ordering::SeqCst), 1);
+        assert_eq!(WAITED.load(Ordering::SeqCst), 0, "it came before the handler was left");
+        handler.disable();
+    });
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::rc::{Rc, Weak};
 
 use crate::promise::cascade::guarded;
 
-use super::grave::bury;
+use super::grave::{bury, let_go};
 use super::node::{Link, Node, Part};
 use super::update;
 
@@ -133,7 +133,7 @@ impl<T: 'static> Atom<T> {
             let mut differs = false;
             guarded(|| differs = !Rc::ptr_eq(&old, &value) && !same(&old, &value));
             if !differs {
-                return guarded(|| drop(value));
+                return let_go(value);
             }
         }
         let old = self.value.borrow_mut().replace(value.clone());
@@ -150,7 +150,7 @@ impl<T: 'static> Atom<T> {
                 }
             });
         }
-        guarded(|| drop(old));
+        let_go(old);
     }
 
     /// From now on it does not change.
@@ -221,7 +221,7 @@ impl<T: 'static> Part for Atom<T> {
 
     fn forget(&self) {
         let occurrence = self.value.take();
-        guarded(|| drop(occurrence));
+        let_go(occurrence);
     }
 
     fn occurs(&self) -> bool {

@@ -12,6 +12,7 @@ use crate::{Promise, iterate};
 
 use super::Event;
 use super::atom::Flow;
+use super::grave::let_go;
 use super::promises::{parallel, serial};
 
 /// The answer of `map`.
@@ -167,7 +168,8 @@ impl<T: 'static> Event<T> {
             let (sum, before) = (sum.clone(), sum.borrow().clone());
             f(&before, &value).map(move |next| {
                 let next = Rc::new(next);
-                drop(sum.replace(next.clone()));
+                sum.replace(next.clone());
+                let_go(before);
                 Some(next)
             })
         })

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::atom::Flow;
+use super::grave::let_go;
 use super::{Event, Signal};
 
 impl<T: 'static> Event<T> {
@@ -164,7 +165,8 @@ impl<T: 'static> Event<T> {
         let mut last: Option<Rc<T>> = None;
         self.each(move |now| {
             let before = last.replace(now.clone());
-            let same = before.is_some_and(|before| eq(&now, &before));
+            let same = before.as_ref().is_some_and(|before| eq(&now, before));
+            let_go(before);
             (!same).then_some(now)
         })
     }
@@ -248,7 +250,7 @@ impl<T: 'static> Event<T> {
     ) -> Event<A> {
         self.each(move |value| {
             let next = Rc::new(f(&sum, &value));
-            sum = next.clone();
+            let_go(std::mem::replace(&mut sum, next.clone()));
             Some(next)
         })
     }

@@ -30,15 +30,20 @@ pub(super) fn bury(remains: impl Sized + 'static) {
         if grave.busy.replace(true) {
             return grave.waiting.borrow_mut().push_back(Box::new(remains));
         }
-        guarded(|| drop(remains));
+        let_go(remains);
         loop {
             let next = grave.waiting.borrow_mut().pop_front();
             let Some(remains) = next else { break };
-            guarded(|| drop(remains));
+            let_go(remains);
         }
         grave.waiting.borrow_mut().shrink_to(64);
         grave.busy.set(false);
     });
+}
+
+/// Drops a value in the midst of something that its panic is not to disturb.
+pub(super) fn let_go<T>(value: T) {
+    guarded(|| drop(value));
 }
 
 /// Gives back the memory that is kept for the next burial.

@@ -25,10 +25,12 @@
 //!   simultaneous.
 //! * **Inside a step** a `send` is not lost and does not recurse: it makes a step of its own when the
 //!   current one is done, before the outermost `send` returns; first come, first served. What
-//!   [`fix`](Event::fix) feeds back goes first.
+//!   [`fix`](Event::fix) feeds back goes first. So it is in a function that is called to make a signal, too.
 //! * **Who is kept.** An event or a signal is kept by its handles and by what is made from it, not by what
 //!   it is made from: drop the last handle, and it is freed at once and does nothing any more. What is there
 //!   for the sake of its function has to be held, or [kept](Event::keep). Senders and setters keep nothing.
+//!   What leads back to itself, other than by `fix`, keeps itself until it is stopped: an event that was
+//!   switched to what [`limit`](Event::limit) or [`map_s`](Event::map_s) makes of it.
 //! * **Values** are shared: functions get references, and a value need not be `Clone`, but for those that
 //!   give it away ([`Event::next`], [`Event::to_stream`], [`Signal::value`]).
 //! * **Equality.** A signal that would take a value equal to its own does not change, and nothing follows.

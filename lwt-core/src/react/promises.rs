@@ -19,6 +19,7 @@ use crate::promise::attach::caught;
 use crate::{Canceller, Error, Promise};
 
 use super::atom::{Flow, Same};
+use super::grave::let_go;
 use super::update;
 use super::{Event, Sender, Signal};
 
@@ -64,14 +65,22 @@ pub(super) fn parallel<T: 'static, U: 'static>(
     let (event, out) = Event::create();
     let state = Rc::new((Func::new(f), out));
     let watching = watch(source, state, |state, value| {
-        let (f, out) = (&state.0, state.1.clone());
-        drop(caught(|| f.call(|f| f(value))).attach(move |result| {
+        let out = state.1.clone();
+        drop(call(&state.0, value).attach(move |result| {
             deliver(&out, result);
             Promise::ready(())
         }));
     });
     event.atom.set_feed(watching);
     event
+}
+
+/// What `f` promises for `value`. The end of the value is not a part of that.
+fn call<T, R>(f: &Func<impl FnMut(Rc<T>) -> Promise<R>>, value: Rc<T>) -> Promise<R> {
+    let kept = value.clone();
+    let promise = caught(|| f.call(|f| f(value)));
+    let_go(kept);
+    promise
 }
 
 fn deliver<U: 'static>(out: &Sender<U>, result: Result<Option<Rc<U>>, Error>) {
@@ -111,15 +120,22 @@ pub(super) fn serial_signal<T: 'static, U: 'static>(
     f: impl FnMut(Rc<T>) -> Promise<Option<Rc<U>>> + 'static,
 ) -> Promise<Signal<U>> {
     let (event, serial) = Serial::feed(&source.changes(), f, true);
-    serial.call(source.now()).attach(move |result| match result.map(|value| value.or(start)) {
-        Ok(Some(value)) => {
-            let signal = event.held(value, same);
-            serial.busy.set(false);
-            serial.go();
-            Promise::ready(signal)
-        }
-        Ok(None) => Promise::fail(Error::msg("a signal has no first value")),
-        Err(error) => Promise::rejected(error),
+    call(&serial.f, source.now()).attach(move |result| {
+        let first = match result {
+            Ok(Some(first)) => {
+                let_go(start);
+                first
+            }
+            Ok(None) => match start {
+                Some(start) => start,
+                None => return Promise::fail(Error::msg("a signal has no first value")),
+            },
+            Err(error) => return Promise::rejected(error),
+        };
+        let signal = event.held(first, same);
+        serial.busy.set(false);
+        serial.go();
+        Promise::ready(signal)
     })
 }
 
@@ -141,17 +157,13 @@ where
         (event, serial)
     }
 
-    fn call(&self, value: Rc<T>) -> Promise<Option<Rc<U>>> {
-        caught(|| self.f.call(|f| f(value)))
-    }
-
     /// Makes the calls that wait, until one takes its time, or nobody wants the results any more.
     fn go(self: &Rc<Self>) {
         while !self.busy.get() && self.out.is_wanted() {
             let next = self.waiting.borrow_mut().pop_front();
             let Some(value) = next else { return };
             self.busy.set(true);
-            match self.call(value).try_take() {
+            match call(&self.f, value).try_take() {
                 Ok(result) => deliver(&self.out, result),
                 Err(promise) => return self.wait_for(promise),
             }
@@ -194,7 +206,7 @@ pub(super) fn limit<T: 'static>(
     let limiter = Rc::new(Limiter { f: Func::new(f), limiting, limited: Cell::new(false), delayed, out });
     let watching = watch(source, limiter.clone(), |limiter, value| {
         let older = limiter.delayed.replace(Some(value));
-        drop(older);
+        let_go(older);
         limiter.pass();
     });
     event.atom.set_feed(watching);

@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 
 use super::atom::{Atom, Flow, Same};
 use super::event::{Event, Finaliser};
+use super::grave::let_go;
 use super::node::Part;
 use super::step::Step;
 use super::update;
@@ -127,7 +128,7 @@ impl<T: 'static> Signal<T> {
     where
         T: Clone,
     {
-        T::clone(&self.now())
+        self.with(T::clone)
     }
 
     /// `f` of the value, which need not be `Clone`.
@@ -137,7 +138,11 @@ impl<T: 'static> Signal<T> {
     /// assert_eq!(text.with(|text| text.len()), 4);
     /// ```
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-        f(&self.now())
+        let value = self.now();
+        let result = f(&value);
+        // `f` may have changed the signal; then this is the end of the value.
+        let_go(value);
+        result
     }
 
     /// From now on it keeps its value (`S.stop`). What it was made from is let go of, as far as only it kept

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::Signal;
 use super::atom::{Flow, Same};
 use super::signal::{always_new, by_eq};
+use super::update;
 
 impl<T: 'static> Signal<T> {
     /// The function that is this signal's value, of the value of `argument` (`S.app`).
@@ -202,7 +203,9 @@ macro_rules! lift {
             let parts = [$($arg.part()),+];
             $(let $arg = $arg.clone();)+
             let mut value = move || Rc::new(f($(&$arg.now()),+));
-            Signal::derived(value(), same, parts, move |_| Flow::Value(value()))
+            update::between_steps(|| {
+                Signal::derived(value(), same, parts, move |_| Flow::Value(value()))
+            })
         }
     };
 }

@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use super::atom::{Flow, Same};
+use super::grave::let_go;
 use super::signal::by_eq;
-use super::{Event, Signal};
+use super::{Event, Signal, update};
 
 impl<T: 'static> Signal<T> {
     /// `f` of the value (`S.map`).
@@ -39,9 +40,9 @@ impl<T: 'static> Signal<T> {
         mut f: impl FnMut(&T) -> U + 'static,
         same: Same<U>,
     ) -> Signal<U> {
-        let first = Rc::new(f(&self.now()));
         let source = self.clone();
-        Signal::derived(first, same, [self.part()], move |_| Flow::Value(Rc::new(f(&source.now()))))
+        let mut value = move || Rc::new(f(&source.now()));
+        update::between_steps(|| Signal::derived(value(), same, [self.part()], move |_| Flow::Value(value())))
     }
 
     /// This signal, and `f` is called with its value, now and at each change (`S.trace`).
@@ -59,20 +60,17 @@ impl<T: 'static> Signal<T> {
 
     /// [`trace`](Signal::trace) while `on` is true (`S.trace ~iff`).
     pub fn trace_if(&self, on: &Signal<bool>, mut f: impl FnMut(&T) + 'static) -> Signal<T> {
-        if *on.now() {
-            f(&self.now());
-        }
-        let (source, on_too, mut last) = (self.clone(), on.clone(), self.now());
-        Signal::derived(self.now(), self.same(), [self.part(), on.part()], move |_| {
-            let now = source.now();
-            let changed = !Rc::ptr_eq(&now, &std::mem::replace(&mut last, now.clone()));
-            if !changed {
-                return Flow::Nothing;
-            }
+        let (mut news, on_too) = (self.news(), on.clone());
+        let mut value = move || {
+            let now = news()?;
             if *on_too.now() {
                 f(&now);
             }
-            Flow::Value(now)
+            Some(now)
+        };
+        update::between_steps(|| {
+            let first = value().unwrap_or_else(|| self.now());
+            Signal::derived(first, self.same(), [self.part(), on.part()], move |_| value().into())
         })
     }
 
@@ -123,9 +121,12 @@ impl<T: 'static> Signal<T> {
         same: Same<U>,
         mut f: impl FnMut(Rc<T>) -> Option<Rc<U>> + 'static,
     ) -> Signal<U> {
-        let first = f(self.now()).unwrap_or_else(|| Rc::new(start));
         let source = self.clone();
-        Signal::derived(first, same, [self.part()], move |_| f(source.now()).into())
+        let mut value = move || f(source.now());
+        update::between_steps(|| {
+            let first = first_or(value(), start);
+            Signal::derived(first, same, [self.part()], move |_| value().into())
+        })
     }
 
     /// Occurs at each change, with `f` of the new value and the one before (`S.diff`).
@@ -208,11 +209,10 @@ impl<T: 'static> Signal<T> {
     /// assert_eq!(seen.value(), 2);
     /// ```
     pub fn on(&self, on: &Signal<bool>, start: T) -> Signal<T> {
-        let first = if *on.now() { self.now() } else { Rc::new(start) };
         let (source, on_too) = (self.clone(), on.clone());
-        Signal::derived(first, self.same(), [self.part(), on.part()], move |_| {
-            if *on_too.now() { Flow::Value(source.now()) } else { Flow::Nothing }
-        })
+        let value = move || on_too.now().then(|| source.now());
+        let first = first_or(value(), start);
+        Signal::derived(first, self.same(), [self.part(), on.part()], move |_| value().into())
     }
 
     /// This signal without the changes at which `event` occurs (`S.dismiss`); `start` if that occurs now. It
@@ -227,13 +227,22 @@ impl<T: 'static> Signal<T> {
     /// assert_eq!(seen.value(), 2);
     /// ```
     pub fn dismiss<A: 'static>(&self, event: &Event<A>, start: T) -> Signal<T> {
-        let first = if event.now().is_some() { Rc::new(start) } else { self.now() };
-        let (source, event_too, mut last) = (self.clone(), event.clone(), self.now());
-        Signal::derived(first, self.same(), [self.part(), event.part()], move |_| {
+        let (mut news, event_too) = (self.news(), event.clone());
+        let mut value = move || news().filter(|_| event_too.now().is_none());
+        let first = first_or(value(), start);
+        Signal::derived(first, self.same(), [self.part(), event.part()], move |_| value().into())
+    }
+
+    /// Gives the value if it is another one than when this was called before.
+    fn news(&self) -> impl FnMut() -> Option<Rc<T>> + use<T> {
+        let (source, mut last) = (self.clone(), None);
+        move || {
             let now = source.now();
-            let changed = !Rc::ptr_eq(&now, &std::mem::replace(&mut last, now.clone()));
-            if changed && event_too.now().is_none() { Flow::Value(now) } else { Flow::Nothing }
-        })
+            let before = last.replace(now.clone());
+            let is_new = before.as_ref().is_none_or(|before| !Rc::ptr_eq(&now, before));
+            let_go(before);
+            is_new.then_some(now)
+        }
     }
 
     /// `start`, and what each function of `functions` makes of the value before (`S.accum`).
@@ -295,5 +304,16 @@ impl<T: 'static> Signal<T> {
     ) -> Signal<T> {
         let start = Rc::new(start);
         event.fold_shared(start.clone(), f).held(start, same)
+    }
+}
+
+/// The first value of a signal: `start` if it has none of its own.
+fn first_or<T>(first: Option<Rc<T>>, start: T) -> Rc<T> {
+    match first {
+        Some(first) => {
+            let_go(start);
+            first
+        }
+        None => Rc::new(start),
     }
 }

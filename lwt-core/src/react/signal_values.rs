@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::atom::Flow;
 use super::signal::by_eq;
-use super::{Event, Signal};
+use super::{Event, Signal, update};
 
 impl Signal<bool> {
     /// True while this one is false (`S.Bool.not`).
@@ -123,9 +123,11 @@ impl<T: PartialEq + Clone + 'static> Signal<Option<T>> {
             }
             (!had).then(|| default_too.now())
         };
-        let first = value().unwrap_or_else(|| default.now());
         let parts = [self.part(), default.part()];
-        Signal::derived(first, by_eq(), parts, move |_| Flow::from(value()))
+        update::between_steps(|| {
+            let first = value().unwrap_or_else(|| default.now());
+            Signal::derived(first, by_eq(), parts, move |_| Flow::from(value()))
+        })
     }
 
     /// Whether there is a value.

@@ -14,6 +14,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 
 use crate::promise::cascade::guarded;
@@ -69,18 +70,26 @@ pub(super) fn new_id() -> u64 {
 /// Makes a step of what `change` does to primitives: now, or, where steps are being made, after those that
 /// wait.
 pub(super) fn step(change: impl FnOnce() + 'static) {
-    if TIME.with(|time| time.running.replace(true)) {
+    if TIME.with(|time| time.running.get()) {
         let later = Waiting::new(change);
-        return TIME.with(|time| time.waiting.borrow_mut().push_back(later));
+        TIME.with(|time| time.waiting.borrow_mut().push_back(later));
+    } else {
+        between_steps(|| TIME.with(|time| time.make_step(change)));
+    }
+}
+
+/// Runs `f` while no step is made: what is sent meanwhile waits, and is made before this returns, or, if it is
+/// called inside a step, after that.
+pub(super) fn between_steps<R>(f: impl FnOnce() -> R) -> R {
+    if TIME.with(|time| time.running.replace(true)) {
+        return f();
     }
     TIME.with(|time| {
         let _running = Running(time);
-        time.make_step(change);
-        while let Some(Waiting { storage, change }) = pop(&time.waiting) {
-            let _installed = storage.install();
-            time.make_step(change);
-        }
-    });
+        let result = catch_unwind(AssertUnwindSafe(f));
+        time.make_waiting();
+        result.unwrap_or_else(|payload| resume_unwind(payload))
+    })
 }
 
 /// Has `change` be a part of the step right after the current one, which goes before all that wait; or makes
@@ -145,10 +154,19 @@ impl Time {
         while let Some(action) = pop(&self.actions) {
             guarded(action);
         }
-        let echoes = self.echoes.take();
-        if !echoes.is_empty() {
-            let together = Waiting::new(move || echoes.into_iter().for_each(guarded));
-            self.waiting.borrow_mut().push_front(together);
+    }
+
+    /// Makes all steps that wait.
+    fn make_waiting(&self) {
+        loop {
+            let echoes = self.echoes.take();
+            if !echoes.is_empty() {
+                let together = Waiting::new(move || echoes.into_iter().for_each(guarded));
+                self.waiting.borrow_mut().push_front(together);
+            }
+            let Some(Waiting { storage, change }) = pop(&self.waiting) else { break };
+            let _installed = storage.install();
+            self.make_step(change);
         }
     }
 

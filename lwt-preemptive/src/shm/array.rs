@@ -1,7 +1,7 @@
 //! [`Array`]: values by index, and more of them when they are needed.
 //!
-//! The elements lie in chunks, the first of 64 and each further one as long as all before it, linked to words of the
-//! array's block. So growing moves nothing, and an element stays where it is.
+//! The elements lie in chunks, the first of 64 and each further one as long as all before it, linked to words
+//! of the array's block. So growing moves nothing, and an element stays where it is.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -130,8 +130,8 @@ impl<T: ShmSafe, H: ShmSafe> Array<T, H> {
         if chunk >= CHUNKS {
             return Err(ShmError::Corrupt);
         }
-        // While the array is not destroyed, a chunk that is linked stays; after that, this is some other block, of the
-        // same size, or none.
+        // While the array is not destroyed, a chunk that is linked stays; after that, this is some other
+        // block, of the same size, or none.
         let block = self.object.linked(Self::BODY + CHUNK + 8 * chunk).ok_or(ShmError::Corrupt)?;
         if (index + 1) * Elements::<T>::STEP > block.len {
             return Err(ShmError::Corrupt);
@@ -164,8 +164,8 @@ impl<T: ShmSafe, H: ShmSafe> Array<T, H> {
         .map(|done| done.is_some())
     }
 
-    /// Sets an element to what `f` makes of it, and gives that; nothing if there are not as many. `f` must not use the
-    /// array.
+    /// Sets an element to what `f` makes of it, and gives that; nothing if there are not as many. `f` must
+    /// not use the array.
     ///
     /// # Errors
     /// As [`get`](Array::get).
@@ -177,7 +177,8 @@ impl<T: ShmSafe, H: ShmSafe> Array<T, H> {
     /// Makes the array at least `length` elements long; the new ones are `value` (`grow`).
     ///
     /// # Errors
-    /// [`ShmError::TooLarge`], [`ShmError::Destroyed`], and those of growing the pool; the array is as it was then.
+    /// [`ShmError::TooLarge`], [`ShmError::Destroyed`], and those of growing the pool; the array is as it was
+    /// then.
     pub fn grow(&self, length: usize, value: T) -> Result<(), ShmError> {
         let locked = self.object.lock()?;
         let word = locked.block.word(Self::BODY + LENGTH);

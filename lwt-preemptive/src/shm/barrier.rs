@@ -10,15 +10,16 @@ use super::event;
 use super::object::{self, Object, Place};
 use super::pool::Pool;
 
-/// How many have to come; and in one word, which round it is (upper half) and how many have come (lower half).
+/// How many have to come; and in one word, which round it is (upper half) and how many have come (lower
+/// half).
 const COUNT: u64 = 0;
 const STATE: u64 = 8;
 const LEN: u64 = 16;
 
 /// A barrier between processes: each round, all wait until as many have come as it was made for.
 ///
-/// Who has come counts, even if it dies while it waits. Who never comes, for it has died before, lets the others wait: they
-/// should have a limit, after which they have not come.
+/// Who has come counts, even if it dies while it waits. Who never comes, for it has died before, lets the
+/// others wait: they should have a limit, after which they have not come.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Barrier, Pool};

@@ -1,14 +1,16 @@
 //! Bells: how a loop hears of what other processes do in a pool.
 //!
-//! Each lease has a bell, a word at which a helper thread of its process sleeps: one for each attachment, started by the
-//! first promise that has to wait, however many wait after it. Whoever changes something that promises of a process wait
-//! for rings its bell; the helper tells the loops, and there everybody who waits tries again.
+//! Each lease has a bell, a word at which a helper thread of its process sleeps: one for each attachment,
+//! started by the first promise that has to wait, however many wait after it. Whoever changes something that
+//! promises of a process wait for rings its bell; the helper tells the loops, and there everybody who waits
+//! tries again.
 //!
-//! 1. A wait is registered in the loop before the last attempt that precedes it: a ring after that attempt is heard.
-//! 2. A ring wakes all waiters of the process in this pool. Nothing in the shared memory stands for a single waiter, so
-//!    one that dies or is cancelled takes nothing with it.
-//! 3. While promises wait, the helper lets them try again now and then even without a ring, at least once a second:
-//!    whoever should have rung may have died before.
+//! 1. A wait is registered in the loop before the last attempt that precedes it: a ring after that attempt is
+//!    heard.
+//! 2. A ring wakes all waiters of the process in this pool. Nothing in the shared memory stands for a single
+//!    waiter, so one that dies or is cancelled takes nothing with it.
+//! 3. While promises wait, the helper lets them try again now and then even without a ring, at least once a
+//!    second: whoever should have rung may have died before.
 
 use std::cell::RefCell;
 use std::fmt;

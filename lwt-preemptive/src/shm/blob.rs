@@ -1,7 +1,7 @@
 //! Blobs: bytes of any length, written once, read in place.
 //!
-//! The two user's words of a blob's block are its length and a mark. It is written before anybody else knows of it, and
-//! not changed until it is freed.
+//! The two user's words of a blob's block are its length and a mark. It is written before anybody else knows
+//! of it, and not changed until it is freed.
 
 use std::fmt;
 use std::ops::Deref;
@@ -17,7 +17,8 @@ use super::pool::{Inner, Pool};
 /// In the second user's word, so that nothing else is taken for a blob.
 const BLOB: u64 = 0x626c_6f62_626c_6f62;
 
-/// Bytes in shared memory, which stay where and what they are until the value is dropped: the guard is the pin.
+/// Bytes in shared memory, which stay where and what they are until the value is dropped: the guard is the
+/// pin.
 ///
 /// If the process dies, its pins go with it.
 pub struct Blob {
@@ -32,8 +33,8 @@ impl Deref for Blob {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         match (&self.copy, &self.pin) {
-            // SAFETY: `find` has checked the length. Nothing in this library writes to a blob that others know of, and
-            // while it is pinned it is not freed.
+            // SAFETY: `find` has checked the length. Nothing in this library writes to a blob that others
+            // know of, and while it is pinned it is not freed.
             (None, Some(pin)) => unsafe { self.inner.memory.frozen(pin.at, self.length) },
             (copy, _) => copy.as_deref().unwrap_or_default(),
         }
@@ -61,6 +62,11 @@ fn length(block: Block<'_>) -> Option<usize> {
     let blob = mark.load(Acquire) == BLOB;
     let length = length.load(Relaxed);
     (blob && length <= block.len).then_some(length as usize)
+}
+
+/// Whether a block is a blob's.
+pub(super) fn is_blob(block: Block<'_>) -> bool {
+    length(block).is_some()
 }
 
 /// The blob that a word refers to.
@@ -117,7 +123,8 @@ impl Pool {
     /// Reads bytes in place. They are not freed as long as the value is there.
     ///
     /// # Errors
-    /// [`ShmError::TypeMismatch`] if there are no (longer) stored bytes at this place; [`ShmError::TooManyPins`].
+    /// [`ShmError::TypeMismatch`] if there are no (longer) stored bytes at this place;
+    /// [`ShmError::TooManyPins`].
     pub fn read(&self, place: Place) -> Result<Blob, ShmError> {
         let block = self.0.block(place.0).map_err(|_| ShmError::TypeMismatch)?;
         let pin = Pin::at(&self.0, place.0).ok_or(ShmError::TooManyPins)?;

@@ -1,13 +1,13 @@
 //! Blocks: the pieces that a pool's memory is cut into, and what their headers say.
 //!
-//! A block is a header of four words and a payload whose size is that of its class: four classes for each doubling from 64
-//! bytes on, so that a fifth of a block is unused at worst, and nothing of one whose size is a power of two. A position
-//! that was once cut keeps its class for good, so blocks can always be walked from the first to the top, and a stale
-//! address of a block is that of a block of the same size.
+//! A block is a header of four words and a payload whose size is that of its class: four classes for each
+//! doubling from 64 bytes on, so that a fifth of a block is unused at worst, and nothing of one whose size is
+//! a power of two. A position that was once cut keeps its class for good, so blocks can always be walked from
+//! the first to the top, and a stale address of a block is that of a block of the same size.
 //!
-//! The first word has the magic number, the class, the state and the id of the process that the block belongs to, 0 if
-//! to none; the second is the block's *home*: the address of the word that refers to it. The others are its user's, for
-//! what shall not take a part of the payload, whose size is often a power of two.
+//! The first word has the magic number, the class, the state and the id of the process that the block belongs
+//! to, 0 if to none; the second is the block's *home*: the address of the word that refers to it. The others
+//! are its user's, for what shall not take a part of the payload, whose size is often a power of two.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -93,8 +93,8 @@ pub(super) fn size_of_class(class: u8) -> u64 {
     (1 << power) + ((quarter + 1) << (power - 2))
 }
 
-/// A block at an address that has been checked: all of it is in the file, for good, so what is reached through it needs
-/// no other check than that it is inside.
+/// A block at an address that has been checked: all of it is in the file, for good, so what is reached
+/// through it needs no other check than that it is inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block<'a> {
     memory: &'a Memory,
@@ -184,11 +184,13 @@ impl<'a> Block<'a> {
     /// Cells of one width. Panics if they are not in the block; so do the others.
     #[inline]
     pub(super) fn cells<W: Width>(&self, offset: u64, count: usize) -> &'a [W] {
+        #[cfg(test)]
+        super::crash::point();
         let size = size_of::<W>() as u64;
         let at = self.place(offset, (count as u64).saturating_mul(size));
         assert!(at.is_multiple_of(size), "cells at {at} are not aligned");
-        // SAFETY: the block is in the file and mapped as long as the memory is borrowed, and the cells are in the block
-        // and aligned, as the base is by 16. What is true of `Memory::cells` is true of these.
+        // SAFETY: the block is in the file and mapped as long as the memory is borrowed, and the cells are in
+        // the block and aligned, as the base is by 16. What is true of `Memory::cells` is true of these.
         unsafe { std::slice::from_raw_parts(self.base.add(offset as usize).cast::<W>(), count) }
     }
 

@@ -15,7 +15,8 @@ use super::pool::Pool;
 use super::ring::Ring;
 use super::safe::ShmSafe;
 
-// The buffer's own part: how many bytes it may have, the positions of the first byte and behind the last one, the block.
+// The buffer's own part: how many bytes it may have, the positions of the first byte and behind the last one,
+// the block.
 const BOUND: u64 = 0;
 const START: u64 = 8;
 const END: u64 = 16;
@@ -26,9 +27,10 @@ const LEAST: u64 = 4096;
 
 /// Bytes between processes (`Netmcore_buffer`), with a bound or without one, and a header of the user's.
 ///
-/// Bytes are added at the end and deleted at the beginning. Each has a position, counted from the first one that was ever
-/// added, in 64 bits: deleting changes no other byte's position. Each operation takes the buffer's lock for the time of its
-/// copying, and a process that dies in one has added, or deleted, all of it or nothing.
+/// Bytes are added at the end and deleted at the beginning. Each has a position, counted from the first one
+/// that was ever added, in 64 bits: deleting changes no other byte's position. Each operation takes the
+/// buffer's lock for the time of its copying, and a process that dies in one has added, or deleted, all of it
+/// or nothing.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Buffer, Pool};
@@ -75,7 +77,8 @@ fn add(object: &Object, body: u64, bytes: &[u8]) -> Result<Option<u64>, ShmError
     if len > bound {
         return Err(ShmError::TooLarge);
     }
-    // Without the lock first: who waits looks often. The end first, so that the bytes are not taken for more than they are.
+    // Without the lock first: who waits looks often. The end first, so that the bytes are not taken for more
+    // than they are.
     let end = block.word(body + END).load(Acquire);
     let start = block.word(body + START).load(Acquire);
     if end.saturating_sub(start).saturating_add(len) > bound {
@@ -107,6 +110,11 @@ fn grow<'a>(
     goal: u64,
     bound: u64,
 ) -> Result<Ring<'a>, ShmError> {
+    // What is there has room in the block that is there, or the positions are damaged.
+    let count = there.end.checked_sub(there.start);
+    if count.is_none_or(|count| count > old.map_or(0, |old| old.len)) {
+        return Err(ShmError::Corrupt);
+    }
     let inner = object.inner();
     let block = inner.allocate(goal.saturating_mul(2).max(LEAST).min(bound).next_multiple_of(8))?;
     let ring = Ring::new(block, 0, block.len);
@@ -182,11 +190,12 @@ impl<H: ShmSafe> Buffer<H> {
         self.object.place()
     }
 
-    /// Adds bytes at the end (`add_string`), and gives the position of the first; nothing if there is no room for all.
+    /// Adds bytes at the end (`add_string`), and gives the position of the first; nothing if there is no room
+    /// for all.
     ///
     /// # Errors
-    /// [`ShmError::TooLarge`] if they never fit, [`ShmError::Destroyed`], and those of growing the pool; nothing is added
-    /// then.
+    /// [`ShmError::TooLarge`] if they never fit, [`ShmError::Destroyed`], and those of growing the pool;
+    /// nothing is added then.
     pub fn add(&self, bytes: &[u8]) -> Result<Option<u64>, ShmError> {
         add(&self.object, Self::BODY, bytes)
     }
@@ -245,8 +254,8 @@ impl<H: ShmSafe> Buffer<H> {
         load(&self.object, Self::BODY, &locked, &range(&locked, Self::BODY))?.ok_or(ShmError::Corrupt)
     }
 
-    /// Copies bytes from a position on (`blit_to_bytes`), as many as there are, and says how many; nothing if the position
-    /// is not (any more) in the buffer.
+    /// Copies bytes from a position on (`blit_to_bytes`), as many as there are, and says how many; nothing if
+    /// the position is not (any more) in the buffer.
     ///
     /// # Errors
     /// As [`sub`](Buffer::sub).

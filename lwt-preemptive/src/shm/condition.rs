@@ -14,9 +14,10 @@ use super::safe::ShmSafe;
 
 /// A condition for any [`Mutex`](super::Mutex) of its pool (`Netmcore_condition`).
 ///
-/// There are no entries for waiters: a notification wakes all who wait, threads and promises, and those whose turn it is
-/// not wait again. So a waiter that dies takes no notification with it, and waiting for the predicate in a loop, as
-/// [`wait_while`](Condition::wait_while) does, is the way to use it: a wait may also end without a notification.
+/// There are no entries for waiters: a notification wakes all who wait, threads and promises, and those whose
+/// turn it is not wait again. So a waiter that dies takes no notification with it, and waiting for the
+/// predicate in a loop, as [`wait_while`](Condition::wait_while) does, is the way to use it: a wait may also
+/// end without a notification.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Condition, Mutex, Pool};
@@ -124,8 +125,8 @@ impl Condition {
         mutex.lock_owned()
     }
 
-    /// Releases the mutex, and is fulfilled when it has been locked again after a notification, or without one. A cancel
-    /// leaves the mutex free.
+    /// Releases the mutex, and is fulfilled when it has been locked again after a notification, or without
+    /// one. A cancel leaves the mutex free.
     pub fn wait_async<T: ShmSafe>(
         &self,
         guard: MutexGuard<'_, T>,

@@ -1,7 +1,7 @@
 //! The directory of a pool: names for places.
 //!
-//! A name is written before its place, and counts when that is stored; the place is cleared before its entry is used
-//! again. So a process that dies in between leaves an entry that counts, or one that does not.
+//! A name is written before its place, and counts when that is stored; the place is cleared before its entry
+//! is used again. So a process that dies in between leaves an entry that counts, or one that does not.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -12,7 +12,8 @@ use super::object::Place;
 use super::pool::{Inner, Pool};
 
 impl Pool {
-    /// Gives a place a name in the pool, by which other processes [find](Pool::find) it. There is room for 32.
+    /// Gives a place a name in the pool, by which other processes [find](Pool::find) it. There is room for
+    /// 32.
     ///
     /// # Errors
     /// [`ShmError::BadName`], [`ShmError::DirectoryFull`].
@@ -32,21 +33,15 @@ impl Pool {
     }
 
     /// The place with this name.
-    ///
-    /// # Errors
-    /// None at the moment.
-    pub fn find(&self, name: &str) -> Result<Option<Place>, ShmError> {
+    pub fn find(&self, name: &str) -> Option<Place> {
         let _held = Held::short(&self.0, self.0.memory.half(layout::DIRECTORY_LOCK));
-        Ok(self.0.entry(name).map(|at| Place(self.0.memory.word(at).load(Acquire))))
+        self.0.entry(name).map(|at| Place(self.0.memory.word(at).load(Acquire)))
     }
 
     /// Takes a name away, and gives its place. What is there stays.
-    ///
-    /// # Errors
-    /// None at the moment.
-    pub fn unpublish(&self, name: &str) -> Result<Option<Place>, ShmError> {
+    pub fn unpublish(&self, name: &str) -> Option<Place> {
         let _held = Held::short(&self.0, self.0.memory.half(layout::DIRECTORY_LOCK));
-        Ok(self.0.entry(name).map(|at| Place(self.0.memory.word(at).swap(0, Release))))
+        self.0.entry(name).map(|at| Place(self.0.memory.word(at).swap(0, Release)))
     }
 
     /// All names and their places.

@@ -1,7 +1,7 @@
 //! Elements of arrays and matrices: values side by side, each of which is read and written as a whole.
 //!
-//! A value of one, two, four or eight bytes is a cell of that width: reading and writing it is one instruction, and needs
-//! no lock. Any other is a twin: reading it needs no lock, writing it does.
+//! A value of one, two, four or eight bytes is a cell of that width: reading and writing it is one
+//! instruction, and needs no lock. Any other is a twin: reading it needs no lock, writing it does.
 
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -83,8 +83,8 @@ impl<T: ShmSafe> Elements<T> {
         }, twin::write(block, offset, value));
     }
 
-    /// Sets an element to what `f` makes of it, and gives that. The caller has the lock, unless elements are small: `f` may
-    /// be called several times then.
+    /// Sets an element to what `f` makes of it, and gives that. The caller has the lock, unless elements are
+    /// small: `f` may be called several times then.
     pub(super) fn update(block: Block<'_>, offset: u64, mut f: impl FnMut(T) -> T) -> Result<T, ShmError> {
         by_width!(T, Cell, Number => {
             let cell = &block.cells::<Cell>(offset, 1)[0];

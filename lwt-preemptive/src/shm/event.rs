@@ -1,14 +1,14 @@
 //! Waiting for something in shared memory to change: by threads, which sleep, and by promises.
 //!
-//! An event is a sequence number, a flag that says whether threads sleep at it, and a set of the processes whose promises
-//! wait.
+//! An event is a sequence number, a flag that says whether threads sleep at it, and a set of the processes
+//! whose promises wait.
 //!
-//! 1. Who waits announces itself (flag or set) *before* its last attempt, and who changes something looks at both *after*
-//!    the change: one of the two sees the other.
-//! 2. All who wait are woken, and try again; those for whom nothing is left announce themselves anew. So no signal is
-//!    meant for one waiter, and none is lost with it.
-//! 3. Whoever makes a change may die before it has told anybody. So nobody sleeps for longer than [`LONGEST_NAP`] without
-//!    an attempt.
+//! 1. Who waits announces itself (flag or set) *before* its last attempt, and who changes something looks at
+//!    both *after* the change: one of the two sees the other.
+//! 2. All who wait are woken, and try again; those for whom nothing is left announce themselves anew. So no
+//!    signal is meant for one waiter, and none is lost with it.
+//! 3. Whoever makes a change may die before it has told anybody. So nobody sleeps for longer than
+//!    [`LONGEST_NAP`] without an attempt.
 
 use std::hint;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -27,11 +27,14 @@ use super::sys;
 
 pub(super) const SHORTEST_NAP: Duration = Duration::from_millis(20);
 pub(super) const LONGEST_NAP: Duration = Duration::from_secs(1);
-/// How often an attempt is made before a thread sleeps.
-pub(super) const SPINS: u32 = 200;
+/// How often an attempt is made before a thread sleeps: at least, at most, and at first. It follows what it
+/// was good for: a spin in vain halves it, and one that was rewarded doubles it.
+const FEWEST_SPINS: u32 = 64;
+const MOST_SPINS: u32 = 1024;
+static SPINS: AtomicU32 = AtomicU32::new(256);
 
-/// An event in a block: the sequence number and the flag, each half a word, and the processes: bit `i` for the leases `i`,
-/// `i + 64`, and so on.
+/// An event in a block: the sequence number and the flag, each half a word, and the processes: bit `i` for
+/// the leases `i`, `i + 64`, and so on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Event<'a> {
     block: Block<'a>,
@@ -119,8 +122,8 @@ pub(super) fn shorten(nap: Duration, deadline: Option<Instant>) -> Option<Durati
     (!left.is_zero()).then(|| left.min(nap))
 }
 
-/// Makes attempts until one gives something; between them the thread spins a little, and then sleeps. The attempt is told
-/// whether it comes after a nap, when it is time to look for the dead.
+/// Makes attempts until one gives something; between them the thread spins a little, and then sleeps. The
+/// attempt is told whether it comes after a nap, when it is time to look for the dead.
 ///
 /// # Errors
 /// Those of the attempt, and [`ShmError::TimedOut`].
@@ -129,12 +132,17 @@ pub(super) fn wait_until<R>(
     deadline: Option<Instant>,
     mut attempt: impl FnMut(bool) -> Result<Option<R>, ShmError>,
 ) -> Result<R, ShmError> {
-    for _ in 0..SPINS {
+    let spins = SPINS.load(Relaxed);
+    for spin in 0..spins {
         if let Some(done) = attempt(false)? {
+            if spin > 0 {
+                SPINS.store((2 * spins).min(MOST_SPINS), Relaxed);
+            }
             return Ok(done);
         }
         hint::spin_loop();
     }
+    SPINS.store((spins / 2).max(FEWEST_SPINS), Relaxed);
     let (mut nap, mut rested) = (SHORTEST_NAP, false);
     loop {
         let announced = event.announce();
@@ -148,8 +156,8 @@ pub(super) fn wait_until<R>(
     }
 }
 
-/// The same as a promise: the loop goes on meanwhile. A cancel loses nothing: what an attempt has given is handed on in
-/// the same step.
+/// The same as a promise: the loop goes on meanwhile. A cancel loses nothing: what an attempt has given is
+/// handed on in the same step.
 pub(super) fn promise_until<R: 'static>(
     object: &Object,
     event: fn(&Object) -> Event<'_>,

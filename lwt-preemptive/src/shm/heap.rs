@@ -1,16 +1,18 @@
 //! Allocation: blocks out of lists and from the top, and which word a block belongs to.
 //!
-//! 1. *One list for each size class*, under a lock of its own. While a block goes in or out, the list's `moving` word has
-//!    its address, which is the holder's own or free. If the holder of the lock dies, the next one puts that block (back)
-//!    in: it is in the list then, once, and nowhere else.
-//! 2. *The top*, where new blocks are cut, has a lock. A block's header is written before the top moves past it, and the
-//!    space is reserved before that: so all below the top is blocks, and none of it can be refused by the system later.
-//! 3. A block that was allocated is *private*: it bears the id of its process, and is freed by the sweep if that dies.
-//! 4. A block in use by a structure is *linked*: it belongs to nobody, and its home is the one word that has its address.
-//!    Links change under the structure's lock, by [`Inner::replace`]: the blocks concerned first bear the id of the
-//!    process that does it, then the word changes, by a single store. If the process dies in between, the sweep finds its
-//!    id, and looks at the word at home: a block belongs where its home says, or it is garbage. There is no moment at
-//!    which a look at that word gives the wrong answer.
+//! 1. *One list for each size class*, under a lock of its own. While a block goes in or out, the list's
+//!    `moving` word has its address, which is the holder's own or free. If the holder of the lock dies, the
+//!    next one puts that block (back) in: it is in the list then, once, and nowhere else.
+//! 2. *The top*, where new blocks are cut, has a lock. A block's header is written before the top moves past
+//!    it, and the space is reserved before that: so all below the top is blocks, and none of it can be
+//!    refused by the system later.
+//! 3. A block that was allocated is *private*: it bears the id of its process, and is freed by the sweep if
+//!    that dies.
+//! 4. A block in use by a structure is *linked*: it belongs to nobody, and its home is the one word that has
+//!    its address. Links change under the structure's lock, by [`Inner::replace`]: the blocks concerned first
+//!    bear the id of the process that does it, then the word changes, by a single store. If the process dies
+//!    in between, the sweep finds its id, and looks at the word at home: a block belongs where its home says,
+//!    or it is garbage. There is no moment at which a look at that word gives the wrong answer.
 //! 5. A block that is taken out of its home is *retired*, and freed when nobody has it pinned (see `pin`).
 //! 6. The file only grows. A pool's memory goes back to the system when the last process has closed it.
 
@@ -24,7 +26,8 @@ use super::lock::{Got, Held};
 use super::pool::Inner;
 use super::sys;
 
-/// The file grows by a quarter of what is used, between these; small steps first, so that a small pool stays small.
+/// The file grows by a quarter of what is used, between these; small steps first, so that a small pool stays
+/// small.
 const LEAST_STEP: u64 = 64 << 10;
 const MOST_STEP: u64 = 64 << 20;
 /// As much is asked for in one system call: an interrupted call begins anew.
@@ -173,18 +176,17 @@ impl Inner {
         }
     }
 
-    /// Links a private block at a word of a structure whose lock the caller has, or none (`None`), in place of what was
-    /// there, which is retired.
+    /// Links a private block at a word of a structure whose lock the caller has, or none (`None`), in place
+    /// of what was there, which is retired.
     pub(super) fn replace(&self, home: u64, new: Option<Block<'_>>) -> Result<(), ShmError> {
-        let cell = self.memory.word(home);
-        let old = Block::find(&self.memory, cell.load(Acquire));
+        let old = Block::find(&self.memory, self.memory.word(home).load(Acquire));
         if let Some(old) = old {
             self.claim(old)?;
         }
         if let Some(new) = new {
             new.home().store(home, Release);
         }
-        cell.store(new.map_or(0, |new| new.at), SeqCst);
+        self.memory.word(home).store(new.map_or(0, |new| new.at), SeqCst);
         if let Some(new) = new {
             new.set(State::Taken, NOBODY);
         }

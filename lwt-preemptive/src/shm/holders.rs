@@ -1,11 +1,12 @@
 //! Counts that belong to processes: permits of a semaphore, readers of a lock.
 //!
-//! A table has an entry for each lease: the id of its holder and a count, in one word. The total is kept beside it.
+//! A table has an entry for each lease: the id of its holder and a count, in one word. The total is kept
+//! beside it.
 //!
-//! 1. All of it changes under the structure's lock. The entry is what counts; the total follows from the entries, and is
-//!    worked out anew after a holder of the lock has died.
-//! 2. A dead process's entry does not count any more: it is cleared by its lease's next holder, or by whoever waits and
-//!    [looks for the dead](Holders::expire).
+//! 1. All of it changes under the structure's lock. The entry is what counts; the total follows from the
+//!    entries, and is worked out anew after a holder of the lock has died.
+//! 2. A dead process's entry does not count any more: it is cleared by its lease's next holder, or by whoever
+//!    waits and [looks for the dead](Holders::expire).
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};

@@ -1,4 +1,5 @@
-//! Where things stand in a pool's file: the pool's header, its lists, its directory and its leases, and then the blocks.
+//! Where things stand in a pool's file: the pool's header, its lists, its directory and its leases, and then
+//! the blocks.
 //!
 //! ```text
 //!      0  magic, version, limit, number of leases, top, lock of the top, lock of the directory

@@ -1,18 +1,19 @@
 //! Leases: which processes are attached to a pool, and whether they are still alive.
 //!
-//! A pool has a table of leases. Whoever attaches takes one, and with it an [`Id`]: the lease's index and a generation,
-//! so that the next holder of the same lease has another. Everything that a process holds in a pool (locks, blocks on
-//! their way, pins, permits) bears its id.
+//! A pool has a table of leases. Whoever attaches takes one, and with it an [`Id`]: the lease's index and a
+//! generation, so that the next holder of the same lease has another. Everything that a process holds in a
+//! pool (locks, blocks on their way, pins, permits) bears its id.
 //!
-//! 1. *The kernel says who is alive.* The holder of lease `i` has locked byte `i` of the file, for an open file of its
-//!    own. The kernel takes the lock away when the process ends, however it ends: no signal, no clock and no process
-//!    number that somebody else may get is needed.
-//! 2. A lease is *taken* by locking its byte and then writing a new id into its record, and *given back* by clearing the
-//!    record's live bit and then unlocking the byte.
-//! 3. An id is *dead* if its lease's record shows another one or is not live, or if nobody has the byte locked. Once
-//!    dead, an id stays dead, up to a million holders of its lease later.
-//! 4. A child made by `fork` is another process: it does not inherit the leases, and may not use the pools. It attaches
-//!    anew.
+//! 1. *The kernel says who is alive.* The holder of lease `i` has locked byte `i` of the file, for an open
+//!    file of its own. The kernel takes the lock away when the process ends, however it ends: no signal, no
+//!    clock and no process number that somebody else may get is needed.
+//! 2. A lease is *taken* by locking its byte and then writing a new id into its record, and *given back* by
+//!    clearing the record's live bit and then unlocking the byte.
+//! 3. An id is *dead* if its lease's record shows another one or is not live, or if nobody has the byte
+//!    locked. Once dead, an id stays dead, up to a million holders of its lease later.
+//! 4. A child made by `fork` is another process: it does not inherit the leases, and may not use the pools.
+//!    It attaches anew. As long as it lives and has not executed another program, it has its parent's open
+//!    files, and the parent counts as alive.
 
 use std::sync::Once;
 use std::sync::atomic::AtomicU32;
@@ -59,22 +60,24 @@ fn count_forks() {
         FORKS.fetch_add(1, Relaxed);
     }
     static ONCE: Once = Once::new();
-    // SAFETY: the handler only adds to an atomic. If it cannot be registered for want of memory, a child that goes on to
-    // use a pool shares its parent's lease: a nuisance, but nothing that this file's callers rely on.
+    // SAFETY: the handler only adds to an atomic. If it cannot be registered for want of memory, a child that
+    // goes on to use a pool shares its parent's lease: a nuisance, but nothing that this file's callers rely
+    // on.
     ONCE.call_once(|| unsafe {
         libc::pthread_atfork(None, None, Some(forked));
     });
 }
 
-/// Takes a lease.
-pub(super) fn take(memory: &Memory) -> Result<Id, ShmError> {
+/// Takes a lease. The flag: its last holder has died with it.
+pub(super) fn take(memory: &Memory) -> Result<(Id, bool), ShmError> {
     count_forks();
     for index in 0..layout::leases(memory) {
         if !sys::lock_byte(memory.file(), index.into())? {
             continue;
         }
         let record = layout::lease(index);
-        let id = Id(memory.word(record).load(Acquire) as u32).after(index);
+        let last = memory.word(record).load(Acquire);
+        let id = Id(last as u32).after(index);
         // From here on the last holder's id is dead for everybody, and its pins with it.
         for slot in 0..layout::PINS {
             memory.word(record + layout::LEASE_PINS + 8 * u64::from(slot)).store(0, Relaxed);
@@ -82,7 +85,7 @@ pub(super) fn take(memory: &Memory) -> Result<Id, ShmError> {
         memory.word(record + layout::LEASE_HIGH).store(0, Relaxed);
         memory.word(record + layout::LEASE_PID).store(std::process::id().into(), Relaxed);
         memory.word(record).store(LIVE | u64::from(id.0), SeqCst);
-        return Ok(id);
+        return Ok((id, last & LIVE != 0));
     }
     Err(ShmError::TooManyProcesses)
 }
@@ -124,8 +127,8 @@ pub(super) fn mark_dead(memory: &Memory, dead: Id) -> bool {
     state.compare_exchange(LIVE | u64::from(dead.0), dead.0.into(), SeqCst, SeqCst).is_ok()
 }
 
-/// Whether the record of the lease shows that `id` is not its holder any more. A holder that died and has not been
-/// marked is not gone.
+/// Whether the record of the lease shows that `id` is not its holder any more. A holder that died and has not
+/// been marked is not gone.
 pub(super) fn is_gone(memory: &Memory, id: Id) -> bool {
     id.index() >= layout::leases(memory)
         || memory.word(layout::lease(id.index())).load(SeqCst) != LIVE | u64::from(id.0)

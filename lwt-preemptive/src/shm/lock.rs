@@ -1,12 +1,14 @@
 //! The lock under everything: a word that names its holder, and outlives it.
 //!
-//! The word is 0 while the lock is free, else the holder's [`Id`], with the top bit if somebody may be sleeping at it.
+//! The word is 0 while the lock is free, else the holder's [`Id`], with the top bit if somebody may be
+//! sleeping at it.
 //!
-//! 1. Only the holder clears the word. A dead holder's word is taken over, by compare-and-set, by whoever wants the lock
-//!    next; it is told so, puts right what the lock protects, and goes on. If it dies in that, the next one does it again:
-//!    repairs can be made any number of times.
-//! 2. Who waits sleeps for [`SLICE`] at most and then asks whether the holder lives. So a death is noticed by those
-//!    whom it concerns, without anybody's help, and a woken waiter that dies before it has the lock takes nothing with it.
+//! 1. Only the holder clears the word. A dead holder's word is taken over, by compare-and-set, by whoever
+//!    wants the lock next; it is told so, puts right what the lock protects, and goes on. If it dies in that,
+//!    the next one does it again: repairs can be made any number of times.
+//! 2. Who waits sleeps for [`SLICE`] at most and then asks whether the holder lives. So a death is noticed by
+//!    those whom it concerns, without anybody's help, and a woken waiter that dies before it has the lock
+//!    takes nothing with it.
 //! 3. The holder is a process. Which thread releases does not matter to the word; the guards see to that.
 
 use std::hint;

@@ -1,12 +1,14 @@
 //! [`Mailbox`]: messages from many to one.
 //!
-//! A ring of bytes in the box's own block: each message is a word with its length, and its bytes, filled up to words.
+//! A ring of bytes in the box's own block: each message is a word with its length, and its bytes, filled up
+//! to words.
 //!
-//! 1. *Senders* have the box's lock while they write a message behind the last one; it is in the box when the end moves,
-//!    by a single store. One that dies before has left nothing, and the next one writes over it: there is no slot that
-//!    could be lost.
-//! 2. *The receiver* is one; it holds a lock of its own for as long as it is that. It alone moves the beginning, after it
-//!    has copied a message, and takes no other lock. If it dies in between, the next receiver gets that message again.
+//! 1. *Senders* have the box's lock while they write a message behind the last one; it is in the box when the
+//!    end moves, by a single store. One that dies before has left nothing, and the next one writes over it:
+//!    there is no slot that could be lost.
+//! 2. *The receiver* is one; it holds a lock of its own for as long as it is that. It alone moves the
+//!    beginning, after it has copied a message, and takes no other lock. If it dies in between, the next
+//!    receiver gets that message again.
 //! 3. Messages come in the order in which they were put in, so those of one sender in its order.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -31,8 +33,8 @@ const RING: u64 = 192;
 
 /// A box into which any number of processes put messages, and from which one takes them (`Netcamlbox`).
 ///
-/// A message is bytes, up to what the box has room for. A sender that finds the box full waits, fails or has a promise, as
-/// it asks. A message that can never fit is refused, and nothing is lost by that.
+/// A message is bytes, up to what the box has room for. A sender that finds the box full waits, fails or has
+/// a promise, as it asks. A message that can never fit is refused, and nothing is lost by that.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Mailbox, Pool};
@@ -109,8 +111,8 @@ fn receive(object: &Object, message: &mut Vec<u8>) -> Result<Option<()>, ShmErro
     ring.load(at.wrapping_add(8), message).ok_or(ShmError::Corrupt)?;
     let taken = 8 + words(message.len());
     first.store(at.wrapping_add(taken), Release);
-    // Senders that sleep because the box was full are woken when it is half empty: waking is dear, and one by one it would
-    // be made for each message.
+    // Senders that sleep because the box was full are woken when it is half empty: waking is dear, and one by
+    // one it would be made for each message.
     if there.saturating_sub(taken) <= ring.len / 2 {
         object.went().notify(object.inner());
     }
@@ -121,8 +123,8 @@ impl Mailbox {
     const KIND: &'static str = "mailbox";
     const SHAPE: u64 = object::shape::<u8, ()>();
 
-    /// Makes a box with room for `bytes` bytes of messages, each of which takes its length, rounded up to a multiple of
-    /// eight, and eight more (`create_camlbox`).
+    /// Makes a box with room for `bytes` bytes of messages, each of which takes its length, rounded up to a
+    /// multiple of eight, and eight more (`create_camlbox`).
     ///
     /// # Errors
     /// Those of growing the pool.
@@ -177,8 +179,8 @@ impl Mailbox {
         event::wait_until(self.0.went(), deadline, |_| send(&self.0, message))
     }
 
-    /// Puts a message into the box: fulfilled when it is in it. A cancel before that withdraws it. Of several promises of
-    /// one sender, any may be the first: wait for each.
+    /// Puts a message into the box: fulfilled when it is in it. A cancel before that withdraws it. Of several
+    /// promises of one sender, any may be the first: wait for each.
     pub fn send_async(&self, message: Vec<u8>) -> Promise<()> {
         event::promise_until(&self.0, Object::went, move |object, _| send(object, &message))
     }
@@ -215,7 +217,8 @@ impl Receiver {
         Ok(receive(&self.0, &mut message)?.map(|()| message))
     }
 
-    /// The first message; blocks the thread until there is one (`camlbox_wait`, `camlbox_get_copy`, `camlbox_delete`).
+    /// The first message; blocks the thread until there is one (`camlbox_wait`, `camlbox_get_copy`,
+    /// `camlbox_delete`).
     ///
     /// # Errors
     /// As [`try_receive`](Receiver::try_receive).
@@ -225,7 +228,8 @@ impl Receiver {
         Ok(message)
     }
 
-    /// The first message, in a buffer that is used again; blocks the thread until there is one, or the time is over.
+    /// The first message, in a buffer that is used again; blocks the thread until there is one, or the time
+    /// is over.
     ///
     /// # Errors
     /// As [`try_receive`](Receiver::try_receive), and [`ShmError::TimedOut`].

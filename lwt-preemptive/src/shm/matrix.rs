@@ -17,8 +17,8 @@ const ELEMENTS: u64 = 16;
 
 /// A matrix between processes (`Netmcore_matrix`), with a header of the user's.
 ///
-/// Reading takes no lock. Writing takes none either if the elements have one, two, four or eight bytes; else it takes the
-/// matrix's for a moment. An element is always read whole; a row is not of one moment.
+/// Reading takes no lock. Writing takes none either if the elements have one, two, four or eight bytes; else
+/// it takes the matrix's for a moment. An element is always read whole; a row is not of one moment.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Matrix, Pool};
@@ -147,8 +147,8 @@ impl<T: ShmSafe, H: ShmSafe> Matrix<T, H> {
         Ok(true)
     }
 
-    /// Sets an element to what `f` makes of it, in one step, and gives that; nothing if there is none. `f` may be called
-    /// several times, and must not use the matrix.
+    /// Sets an element to what `f` makes of it, in one step, and gives that; nothing if there is none. `f`
+    /// may be called several times, and must not use the matrix.
     ///
     /// # Errors
     /// As [`get`](Matrix::get).
@@ -170,8 +170,8 @@ impl<T: ShmSafe, H: ShmSafe> Matrix<T, H> {
         offset.map(|offset| Elements::read_all(self.object.block(), offset, self.columns)).transpose()
     }
 
-    /// Sets a row: `false` if there is none. Of too many values the first ones count, and of too few the rest of the row
-    /// stays.
+    /// Sets a row: `false` if there is none. Of too many values the first ones count, and of too few the rest
+    /// of the row stays.
     ///
     /// # Errors
     /// [`ShmError::Destroyed`].

@@ -1,13 +1,15 @@
 //! A pool's memory as this process sees it, and how it is touched.
 //!
-//! 1. A [`Memory`] maps its file once, with room for all that the file may become, and never elsewhere. So an address in
-//!    the pool is the distance from its start, the same in all processes, and a file that grows needs no new mapping.
-//! 2. Only what the file has is touched. How much that is the kernel says (`fstat`), not the shared memory; and because
-//!    the file is sealed against shrinking, what it once had it has for good: no access raises `SIGBUS`.
-//! 3. Others write to this memory at any time. So it is only ever reached through atomics, of one width at each address,
-//!    and never through plain references; the exception is [`Memory::frozen`].
-//! 4. Each access is checked against the length. An address that comes from the memory itself is checked before it is
-//!    used (see `block`): a panic here means a mistake in this library.
+//! 1. A [`Memory`] maps its file once, with room for all that the file may become, and never elsewhere. So an
+//!    address in the pool is the distance from its start, the same in all processes, and a file that grows
+//!    needs no new mapping.
+//! 2. Only what the file has is touched. How much that is the kernel says (`fstat`), not the shared memory;
+//!    and because the file is sealed against shrinking, what it once had it has for good: no access raises
+//!    `SIGBUS`.
+//! 3. Others write to this memory at any time. So it is only ever reached through atomics, of one width at
+//!    each address, and never through plain references; the exception is [`Memory::frozen`].
+//! 4. Each access is checked against the length. An address that comes from the memory itself is checked
+//!    before it is used (see `block`): a panic here means a mistake in this library.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
@@ -83,11 +85,14 @@ impl Memory {
     /// If they are not in the file, or not aligned.
     #[inline]
     pub(super) fn cells<W: Width>(&self, at: u64, count: usize) -> &[W] {
+        #[cfg(test)]
+        super::crash::point();
         let size = size_of::<W>();
         let fits = count.checked_mul(size).is_some_and(|len| self.has(at, len as u64));
         assert!(fits && at.is_multiple_of(size as u64), "{count} cells at {at} are not in the pool");
-        // SAFETY: the range is in the file (rule 2) and in the mapping, which lives as long as the borrow; it is aligned,
-        // as the mapping is by pages; any bits are a valid atomic, which may be changed by others meanwhile.
+        // SAFETY: the range is in the file (rule 2) and in the mapping, which lives as long as the borrow; it
+        // is aligned, as the mapping is by pages; any bits are a valid atomic, which may be changed by others
+        // meanwhile.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(at as usize).cast::<W>(), count) }
     }
 
@@ -117,7 +122,8 @@ impl Memory {
         self.start.as_ptr().wrapping_add(at as usize)
     }
 
-    /// Stores bytes from any address on. The words at both ends keep their other bytes, so nobody else may be storing there.
+    /// Stores bytes from any address on. The words at both ends keep their other bytes, so nobody else may be
+    /// storing there.
     pub(super) fn store_at(&self, at: u64, bytes: &[u8]) {
         let first = at % WORD as u64;
         let (start, bytes) =
@@ -166,7 +172,8 @@ impl Memory {
     /// If they are not in the file.
     pub(super) unsafe fn frozen(&self, at: u64, len: usize) -> &[u8] {
         let cells = self.cells::<AtomicU8>(at, len);
-        // SAFETY: the range is checked and lives as long as the borrow; the caller says that it does not change.
+        // SAFETY: the range is checked and lives as long as the borrow; the caller says that it does not
+        // change.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), len) }
     }
 

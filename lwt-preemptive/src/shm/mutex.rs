@@ -23,13 +23,15 @@ const WORD: u64 = 0;
 const FLAG: u64 = 4;
 const VALUE: u64 = 8;
 
-/// A value in shared memory that one thread of one process at a time has (`Netmcore_mutex`, with what it protects).
+/// A value in shared memory that one thread of one process at a time has (`Netmcore_mutex`, with what it
+/// protects).
 ///
-/// [`lock`](Mutex::lock) gives a guard with a copy of the value; what was changed in it is stored when the guard is
-/// dropped, or earlier by [`commit`](MutexGuard::commit), in a single step. So a process that dies while it has the lock
-/// leaves the value as it was last stored, never half of one; and whoever takes the lock next is told, because the value
-/// may not fit what is stored elsewhere: the guard comes inside an [`OwnerDied`], and the mutex stays flagged until somebody
-/// [recovers](OwnerDied::recover) it. A guard that is dropped by a panic stores nothing.
+/// [`lock`](Mutex::lock) gives a guard with a copy of the value; what was changed in it is stored when the
+/// guard is dropped, or earlier by [`commit`](MutexGuard::commit), in a single step. So a process that dies
+/// while it has the lock leaves the value as it was last stored, never half of one; and whoever takes the
+/// lock next is told, because the value may not fit what is stored elsewhere: the guard comes inside an
+/// [`OwnerDied`], and the mutex stays flagged until somebody [recovers](OwnerDied::recover) it. A guard that
+/// is dropped by a panic stores nothing.
 ///
 /// Not recursive: a thread that locks twice waits for itself.
 ///
@@ -99,8 +101,8 @@ impl<'a, T: ShmSafe> OwnerDied<MutexGuard<'a, T>> {
 /// Why a lock was not got as usual.
 #[derive(Debug)]
 pub enum LockError<G> {
-    /// It was got, but a holder has died: [`OwnerDied::recover`]. If this is dropped, the lock is released, and the next
-    /// taker is told the same.
+    /// It was got, but a holder has died: [`OwnerDied::recover`]. If this is dropped, the lock is released,
+    /// and the next taker is told the same.
     OwnerDied(OwnerDied<G>),
     /// It was not got.
     Shm(ShmError),
@@ -176,7 +178,7 @@ impl<T: ShmSafe> Mutex<T> {
     ///
     /// # Errors
     /// [`LockError`]; [`ShmError::Destroyed`] and [`ShmError::Corrupt`] among them.
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         self.lock_by(None)
     }
@@ -204,8 +206,8 @@ impl<T: ShmSafe> Mutex<T> {
         }
     }
 
-    /// Locks without blocking the loop. The promise is fulfilled with the guard, which has a handle of its own, or with
-    /// [`LockError::OwnerDied`]; it is rejected with the other errors. A cancel loses nothing.
+    /// Locks without blocking the loop. The promise is fulfilled with the guard, which has a handle of its
+    /// own, or with [`LockError::OwnerDied`]; it is rejected with the other errors. A cancel loses nothing.
     pub fn lock_async(&self) -> Promise<LockResult<MutexGuard<'static, T>>> {
         event::promise_until(&self.object, Object::came, |object, _| {
             Ok(match try_lock(object)? {
@@ -233,7 +235,7 @@ impl<T: ShmSafe> Mutex<T> {
         entered(Handle::Own(self.object.clone()), got)
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_by(&self, deadline: Option<Instant>) -> LockResult<MutexGuard<'_, T>> {
         let word = self.object.block().half(body() + WORD);
         let got = lock::acquire(self.object.inner(), word, deadline).map_err(LockError::Shm)?;
@@ -247,7 +249,7 @@ fn try_lock(object: &Object) -> Result<Option<Got>, ShmError> {
 }
 
 /// Makes the guard of a lock that has just been taken.
-#[inline]
+#[inline(always)]
 fn entered<T: ShmSafe>(object: Handle<'_>, got: Got) -> LockResult<MutexGuard<'_, T>> {
     let block = object.block();
     let flag = block.half(body() + FLAG);
@@ -268,7 +270,7 @@ fn entered<T: ShmSafe>(object: Handle<'_>, got: Got) -> LockResult<MutexGuard<'_
     }
 }
 
-#[inline]
+#[inline(always)]
 fn leave(object: &Object, block: Block<'_>) {
     lock::release(block.half(body() + WORD));
     object.came().notify_released(object.inner());
@@ -313,7 +315,7 @@ impl<T: ShmSafe> DerefMut for MutexGuard<'_, T> {
 }
 
 impl<T: ShmSafe> Drop for MutexGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if !self.held {
             return;

@@ -1,15 +1,17 @@
-//! What all structures have in common: a block that says what it is, a lock, two events, and the user's header.
+//! What all structures have in common: a block that says what it is, a lock, two events, and the user's
+//! header.
 //!
 //! ```text
 //!   0  what kind of structure, 0 until it is complete      24  an event: something came
 //!   8  the shape of its types                              40  an event: something went
-//!  16  the lock; whether it was destroyed                  64  the user's header (twin), then the structure's own
+//!  16  the lock; whether it was destroyed                  64  the user's header (twin), then its own part
 //! ```
 //!
-//! 1. A structure lives until it is [destroyed](Object::destroy) or its pool ends; dropping a handle does nothing to it.
+//! 1. A structure lives until it is [destroyed](Object::destroy) or its pool ends; dropping a handle does
+//!    nothing to it.
 //! 2. A handle pins the block, so it stays one of this structure. After its destruction, operations say so.
-//! 3. Other blocks of a structure are linked to words in its first one (see `heap`), made when they are needed, and only
-//!    changed under its lock.
+//! 3. Other blocks of a structure are linked to words in its first one (see `heap`), made when they are
+//!    needed, and only changed under its lock.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -31,7 +33,8 @@ const CAME: u64 = 24;
 const WENT: u64 = 40;
 const USER: u64 = 64;
 
-/// Where a structure is in its pool: a number that means the same in all processes, and may be stored and sent.
+/// Where a structure is in its pool: a number that means the same in all processes, and may be stored and
+/// sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Place(pub(super) u64);
@@ -72,6 +75,29 @@ pub(super) struct Locked<'a> {
 
 fn kind_word(kind: &str) -> u64 {
     shape_number(shape_text(SHAPE_START, kind), layout::VERSION)
+}
+
+/// The kinds of structures that there are.
+const KINDS: [&str; 14] = [
+    "array",
+    "barrier",
+    "buffer",
+    "bytes reference",
+    "condition",
+    "mailbox",
+    "map",
+    "matrix",
+    "mutex",
+    "once",
+    "queue",
+    "reference",
+    "rwlock",
+    "semaphore",
+];
+
+/// The kind of which a block's first word says that it is.
+pub(super) fn kind_of(word: u64) -> Option<&'static str> {
+    KINDS.into_iter().find(|kind| kind_word(kind) == word)
 }
 
 /// Where the structure's own part begins if its header is an `H`.
@@ -228,8 +254,8 @@ impl Object {
         self.block().half(DESTROYED).store(1, SeqCst);
     }
 
-    /// Destroys the structure: its blocks at `links` and then its own are freed, when nobody reads them any more.
-    /// May be called again if a process died in it.
+    /// Destroys the structure: its blocks at `links` and then its own are freed, when nobody reads them any
+    /// more. May be called again if a process died in it.
     pub(super) fn destroy(&self, links: impl Iterator<Item = u64>) -> Result<(), ShmError> {
         let block = self.block();
         let inner = self.inner();

@@ -86,8 +86,8 @@ impl<T: ShmSafe> Once<T> {
         get(&self.object)
     }
 
-    /// The value; makes it if nobody has, and blocks the thread while somebody else makes it. `f` must not ask for the
-    /// same value.
+    /// The value; makes it if nobody has, and blocks the thread while somebody else makes it. `f` must not
+    /// ask for the same value.
     ///
     /// # Errors
     /// As [`get`](Once::get).

@@ -2,12 +2,13 @@
 //!
 //! A lease has a number of pins, words of which each is 0 or the address of a block.
 //!
-//! 1. *Pinning*: the address is read from its home, written into a pin, and read from its home again. If it is still
-//!    there, whoever takes it out from now on will see the pin.
-//! 2. *Freeing*: a block is retired first, after it was taken out of its home; it is freed by whoever looks through all
-//!    pins then and finds none. Otherwise it stays retired, and whoever removes the last pin frees it.
-//! 3. A dead process's pins do not count from when its lease is marked as free on; the sweep, which does that, frees what
-//!    was retired. No count can be wrong, for there is none.
+//! 1. *Pinning*: the address is read from its home, written into a pin, and read from its home again. If it
+//!    is still there, whoever takes it out from now on will see the pin.
+//! 2. *Freeing*: a block is retired first, after it was taken out of its home; it is freed by whoever looks
+//!    through all pins then and finds none. Otherwise it stays retired, and whoever removes the last pin
+//!    frees it.
+//! 3. A dead process's pins do not count from when its lease is marked as free on; the sweep, which does
+//!    that, frees what was retired. No count can be wrong, for there is none.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::fence;
@@ -27,7 +28,8 @@ pub(super) struct Pin {
 }
 
 impl Pin {
-    /// Pins the block that the word at `home` refers to, if it refers to one. The outer `None`: all pins are in use.
+    /// Pins the block that the word at `home` refers to, if it refers to one. The outer `None`: all pins are
+    /// in use.
     pub(super) fn new(inner: &Arc<Inner>, home: u64) -> Option<Option<Pin>> {
         let cell = inner.memory.word(home);
         let pin = Pin::at(inner, cell.load(SeqCst))?;
@@ -86,7 +88,8 @@ impl Inner {
         })
     }
 
-    /// Frees a block of this process that has been taken out of its home, now or when nobody reads it any more.
+    /// Frees a block of this process that has been taken out of its home, now or when nobody reads it any
+    /// more.
     pub(super) fn retire(&self, block: Block<'_>) {
         block.home().store(0, Relaxed);
         block.set(State::Retired, NOBODY);
@@ -103,8 +106,8 @@ impl Inner {
             if !block.change(head, State::Taken, self.me()) {
                 return;
             }
-            // Who pinned it before it was retired, and is not seen yet, has found it gone from its home. Who removed a
-            // pin meanwhile has left the freeing to us.
+            // Who pinned it before it was retired, and is not seen yet, has found it gone from its home. Who
+            // removed a pin meanwhile has left the freeing to us.
             if !self.is_pinned(block.at) {
                 self.free(block);
                 return;

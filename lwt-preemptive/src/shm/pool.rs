@@ -28,7 +28,8 @@ pub struct PoolOptions {
 }
 
 impl PoolOptions {
-    /// A pool that may grow up to 64 GiB (of addresses: memory is taken as it is needed) for up to 64 processes.
+    /// A pool that may grow up to 64 GiB (of addresses: memory is taken as it is needed) for up to 64
+    /// processes.
     pub fn new() -> PoolOptions {
         PoolOptions { limit: 64 << 30, processes: 64, reserve: 0 }
     }
@@ -57,8 +58,8 @@ impl PoolOptions {
     /// Makes the pool.
     ///
     /// # Errors
-    /// The system's, if it has not got the memory or the descriptor; [`ShmError::PoolFull`] if the limit is below what
-    /// the pool needs for itself.
+    /// The system's, if it has not got the memory or the descriptor; [`ShmError::PoolFull`] if the limit is
+    /// below what the pool needs for itself.
     pub fn create(self) -> Result<Pool, ShmError> {
         let start = layout::start(self.processes);
         let limit = self.limit / 4096 * 4096;
@@ -88,13 +89,15 @@ impl Default for PoolOptions {
 
 /// Memory that processes share (`Netmcore_mempool`).
 ///
-/// A pool has no name in the system: it lives as long as a process is attached to it or has its descriptor, and leaves
-/// nothing behind. It grows while it is in use; what it hands out has been reserved before, so a shortage of memory is an
-/// error and never a signal. Other processes, running ones included, [attach](Pool::attach) by a descriptor: inherited,
-/// [sent](Pool::send) over a socket, or [taken](Pool::of_process) from a process that one may trace.
+/// A pool has no name in the system: it lives as long as a process is attached to it or has its descriptor,
+/// and leaves nothing behind. It grows while it is in use; what it hands out has been reserved before, so a
+/// shortage of memory is an error and never a signal. Other processes, running ones included,
+/// [attach](Pool::attach) by a descriptor: inherited, [sent](Pool::send) over a socket,
+/// [taken](Pool::of_process) from a process that one may trace, or got at a [path](Pool::connect).
 ///
-/// Clones are the same attachment. When the last of them and of everything that was made from them is dropped, the
-/// process is not attached any more. A child made by `fork` may not use its parent's: it attaches anew.
+/// Clones are the same attachment. When the last of them and of everything that was made from them is
+/// dropped, the process is not attached any more. A child made by `fork` may not use its parent's: it
+/// attaches anew.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Pool, Queue};
@@ -106,7 +109,7 @@ impl Default for PoolOptions {
 ///
 /// // What another process would do with the descriptor.
 /// let other = Pool::attach(pool.as_fd().try_clone_to_owned().unwrap())?;
-/// let same: Queue<u64> = Queue::open(&other, other.find("numbers")?.unwrap())?;
+/// let same: Queue<u64> = Queue::open(&other, other.find("numbers").unwrap())?;
 /// queue.try_push(42)?;
 /// assert_eq!(same.try_pop()?, Some(42));
 /// # Ok::<(), lwt_preemptive::shm::ShmError>(())
@@ -164,7 +167,8 @@ impl Pool {
     /// # Errors
     /// [`ShmError::NotAPool`], [`ShmError::TooManyProcesses`], and the system's.
     pub fn attach(file: OwnedFd) -> Result<Pool, ShmError> {
-        // Opened anew: the byte locks of a lease belong to an open file, and this one may be somebody else's too.
+        // Opened anew: the byte locks of a lease belong to an open file, and this one may be somebody else's
+        // too.
         let header = Memory::new(sys::reopen(file.as_fd())?, 4096)?;
         if !header.has(0, 4096)
             || header.word(layout::MAGIC_AT).load(Acquire) != layout::MAGIC
@@ -178,14 +182,12 @@ impl Pool {
         if !memory.has(0, layout::start(layout::leases(&memory))) {
             return Err(ShmError::NotAPool);
         }
-        let pool = Pool::new(file, memory, limit)?;
-        pool.sweep()?;
-        Ok(pool)
+        Pool::new(file, memory, limit)
     }
 
     fn new(file: OwnedFd, memory: Memory, limit: u64) -> Result<Pool, ShmError> {
-        let id = lease::take(&memory)?;
-        Ok(Pool(Arc::new(Inner {
+        let (id, died) = lease::take(&memory)?;
+        let pool = Pool(Arc::new(Inner {
             memory: Arc::new(memory),
             file,
             limit,
@@ -193,11 +195,15 @@ impl Pool {
             born: lease::forks(),
             free_pins: Mutex::new((0..layout::PINS).rev().collect()),
             bell: Bell::default(),
-        })))
+        }));
+        if died {
+            pool.sweep()?;
+        }
+        Ok(pool)
     }
 
-    /// Attaches to the pool of which another process has a descriptor with this number. The other has to be one that
-    /// this process may trace: its own child, mostly.
+    /// Attaches to the pool of which another process has a descriptor with this number. The other has to be
+    /// one that this process may trace: its own child, mostly.
     ///
     /// # Errors
     /// The system's, and those of [`Pool::attach`].
@@ -222,8 +228,8 @@ impl Pool {
         Pool::attach(file.ok_or(ShmError::NotAPool)?)
     }
 
-    /// Settles what dead processes have left in the pool, and says how many they were. Call it when a process is known
-    /// to have died; without it nothing hangs, but their memory is not reused.
+    /// Settles what dead processes have left in the pool, and says how many they were. Call it when a process
+    /// is known to have died; without it nothing hangs, but their memory is not reused.
     ///
     /// # Errors
     /// [`ShmError::Corrupt`], and the system's.
@@ -231,8 +237,8 @@ impl Pool {
         self.0.sweep()
     }
 
-    /// Reserves memory up to this many bytes in all, and has the part that is there mapped at once. What is touched for
-    /// the first time costs some microseconds a page; after this it does not.
+    /// Reserves memory up to this many bytes in all, and has the part that is there mapped at once. What is
+    /// touched for the first time costs some microseconds a page; after this it does not.
     ///
     /// # Errors
     /// [`ShmError::PoolFull`], and the system's.
@@ -246,8 +252,8 @@ impl Pool {
         self.0.stats()
     }
 
-    /// The numbers of the processes that are attached, as they see them themselves, dead ones included that nobody has
-    /// [swept](Pool::sweep) away.
+    /// The numbers of the processes that are attached, as they see them themselves, dead ones included that
+    /// nobody has [swept](Pool::sweep) away.
     pub fn processes(&self) -> Vec<u32> {
         lease::holders(&self.0.memory).map(|(_, pid)| pid).collect()
     }

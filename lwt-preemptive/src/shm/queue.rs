@@ -14,21 +14,23 @@ use super::object::{self, Locked, Object, Place};
 use super::pool::Pool;
 use super::safe::ShmSafe;
 
-// The queue's own part: how many values it may have, positions of the first one and behind the last one, the ring.
+// The queue's own part: how many values it may have, positions of the first one and behind the last one, the
+// ring.
 const BOUND: u64 = 0;
 const FIRST: u64 = 8;
 const END: u64 = 16;
 const RING: u64 = 24;
 const LEN: u64 = 32;
 
-/// A queue of values between processes (`Netmcore_queue`), with a bound or without one, and a header of the user's.
+/// A queue of values between processes (`Netmcore_queue`), with a bound or without one, and a header of the
+/// user's.
 ///
-/// Any number of processes push and pop; each operation takes the queue's lock for a moment. A value is in the queue from
-/// the moment of one store on and out of it from another one on: a process that dies in an operation leaves the queue as
-/// it was before it, or after it.
+/// Any number of processes push and pop; each operation takes the queue's lock for a moment. A value is in
+/// the queue from the moment of one store on and out of it from another one on: a process that dies in an
+/// operation leaves the queue as it was before it, or after it.
 ///
-/// Pushing into a queue that has reached its bound, and popping from an empty one, waits, fails or is a promise, as one
-/// asks. Without a bound the ring in which the values are doubles when it is full.
+/// Pushing into a queue that has reached its bound, and popping from an empty one, waits, fails or is a
+/// promise, as one asks. Without a bound the ring in which the values are doubles when it is full.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Pool, Queue};
@@ -141,7 +143,8 @@ impl<T: ShmSafe, H: ShmSafe> Queue<T, H> {
     /// Takes the first value, if there is one (`pop_c`).
     ///
     /// # Errors
-    /// [`ShmError::Destroyed`]; [`ShmError::Corrupt`] if what is there is not a `T`; it is taken nevertheless.
+    /// [`ShmError::Destroyed`]; [`ShmError::Corrupt`] if what is there is not a `T`; it is taken
+    /// nevertheless.
     #[inline]
     pub fn try_pop(&self) -> Result<Option<T>, ShmError> {
         pop(&self.object, Self::BODY, Self::STEP)
@@ -193,6 +196,10 @@ impl<T: ShmSafe, H: ShmSafe> Queue<T, H> {
     pub fn snapshot(&self) -> Result<Vec<T>, ShmError> {
         let locked = self.object.lock()?;
         let (first, end) = positions(locked.block, Self::BODY);
+        let ring = self.object.linked(Self::BODY + RING);
+        if !holds(ring, Self::STEP, first, end) {
+            return Err(ShmError::Corrupt);
+        }
         (first..end).map(|position| get(&self.object, Self::BODY, Self::STEP, position)).collect()
     }
 
@@ -258,6 +265,11 @@ fn positions(block: Block<'_>, body: u64) -> (u64, u64) {
     (first, block.word(body + END).load(Acquire))
 }
 
+/// Whether a ring has room for all that is between two positions: else they are damaged.
+fn holds(ring: Option<Block<'_>>, step: u64, first: u64, end: u64) -> bool {
+    end.checked_sub(first).is_some_and(|count| count <= ring.map_or(0, |ring| ring.len / step))
+}
+
 /// The offset of a position in a ring; `None` for a ring that has no room at all.
 #[inline]
 fn offset(ring: Block<'_>, step: u64, position: u64) -> Option<u64> {
@@ -299,6 +311,9 @@ fn grow<'a>(
     step: u64,
 ) -> Result<Block<'a>, ShmError> {
     let (first, end) = positions(locked.block, body);
+    if !holds(old, step, first, end) {
+        return Err(ShmError::Corrupt);
+    }
     let bound = locked.block.word(body + BOUND).load(Relaxed);
     let least = old.map_or(0, |old| old.len / step) + 1;
     let places = least.saturating_mul(2).max(16).min(bound.max(least));

@@ -12,8 +12,8 @@ use super::twin;
 
 /// A value between processes, with a header of the user's (`Netmcore_ref`).
 ///
-/// Reading takes no lock, and gives a whole value, as it was at one moment. Changes take the reference's lock for a
-/// moment, and happen by a single store: a process that dies has made its change, or not.
+/// Reading takes no lock, and gives a whole value, as it was at one moment. Changes take the reference's lock
+/// for a moment, and happen by a single store: a process that dies has made its change, or not.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Pool, Reference};
@@ -157,8 +157,8 @@ impl<T: ShmSafe, H: ShmSafe> Reference<T, H> {
 
 /// Bytes of any length between processes: the reference for values that are not stored as they are.
 ///
-/// Reading takes no lock and copies nothing: it gives the bytes in place, which stay what they are while they are looked
-/// at, whatever is set meanwhile. A process that dies takes its [`Blob`]s with it.
+/// Reading takes no lock and copies nothing: it gives the bytes in place, which stay what they are while they
+/// are looked at, whatever is set meanwhile. A process that dies takes its [`Blob`]s with it.
 ///
 /// ```
 /// use lwt_preemptive::shm::{BytesReference, Pool};

@@ -27,12 +27,14 @@ const VALUE: u64 = 16;
 
 /// A value in shared memory that any number of processes read, or one writes.
 ///
-/// A guard has a copy of the value; a writer's stores it when it is dropped. Readers that only want the value need no
-/// guard: [`get`](RwLock::get) gives it as it was last stored. A guard is for what has to stay as it is beyond this value.
+/// A guard has a copy of the value; a writer's stores it when it is dropped. Readers that only want the value
+/// need no guard: [`get`](RwLock::get) gives it as it was last stored. A guard is for what has to stay as it
+/// is beyond this value.
 ///
-/// Readers and writers that die give their lock back, to whoever waits for it. That a writer has died is shown by
-/// [`is_flagged`](RwWriteGuard::is_flagged) of the guards until a writer has [cleared](RwWriteGuard::clear_flag) it; the
-/// value is what was last stored. Readers do not come in while a writer waits.
+/// Readers and writers that die give their lock back, to whoever waits for it. That a writer has died is
+/// shown by [`is_flagged`](RwWriteGuard::is_flagged) of the guards until a writer has
+/// [cleared](RwWriteGuard::clear_flag) it; the value is what was last stored. Readers do not come in while a
+/// writer waits.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Pool, RwLock};

@@ -4,15 +4,16 @@ use std::mem::MaybeUninit;
 
 /// A type whose values are stored in shared memory as they are, byte by byte.
 ///
-/// Numbers, `bool`, `char` and arrays have it; structures and enumerations get it from [`shm_safe!`](crate::shm_safe),
-/// which refuses whatever must not be stored: pointers, references and descriptors (their types do not have it, and mean
-/// nothing in another process), types with `Drop` (they are not `Copy`), and padding, which would carry bytes of this
-/// process along. A value that is read is checked: bytes that are none of the type's values are an error, never a value.
+/// Numbers, `bool`, `char` and arrays have it; structures and enumerations get it from
+/// [`shm_safe!`](crate::shm_safe), which refuses whatever must not be stored: pointers, references and
+/// descriptors (their types do not have it, and mean nothing in another process), types with `Drop` (they are
+/// not `Copy`), and padding, which would carry bytes of this process along. A value that is read is checked:
+/// bytes that are none of the type's values are an error, never a value.
 ///
 /// # Safety
-/// The type has no padding and no pointers. Its values are valid in every process of the same build of the program.
-/// `is_valid` says `true` only for `size_of::<Self>()` bytes that are a valid value. `SHAPE` differs for types that
-/// cannot read each other's values.
+/// The type has no padding and no pointers. Its values are valid in every process of the same build of the
+/// program. `is_valid` says `true` only for `size_of::<Self>()` bytes that are a valid value. `SHAPE` differs
+/// for types that cannot read each other's values.
 pub unsafe trait ShmSafe: Copy + Send + Sync + 'static {
     /// A hash of the type's name and layout: what is compared when somebody opens a structure.
     const SHAPE: u64;
@@ -117,10 +118,12 @@ pub(super) fn value_of<T: ShmSafe>(fill: impl FnOnce(&mut [u8])) -> Option<T> {
     T::is_valid(bytes).then(|| unsafe { value.assume_init() })
 }
 
-/// Defines structures of [`ShmSafe`] fields, and enumerations without fields, that may be stored in shared memory.
+/// Defines structures of [`ShmSafe`] fields, and enumerations without fields, that may be stored in shared
+/// memory.
 ///
-/// The type is laid out as in C (an enumeration as the integer that is named behind it) and has to be `Copy`. What must
-/// not be stored is refused by the compiler: padding (add a field that fills it), and fields that are not [`ShmSafe`].
+/// The type is laid out as in C (an enumeration as the integer that is named behind it) and has to be `Copy`.
+/// What must not be stored is refused by the compiler: padding (add a field that fills it), and fields that
+/// are not [`ShmSafe`].
 ///
 /// ```
 /// lwt_preemptive::shm_safe! {
@@ -170,7 +173,7 @@ macro_rules! shm_safe {
 
         const _: () = {
             let fields = 0 $(+ ::core::mem::size_of::<$type>())*;
-            assert!(fields == ::core::mem::size_of::<$name>(), "the structure has padding: fill it with a field");
+            assert!(fields == ::core::mem::size_of::<$name>(), "the structure has padding");
         };
 
         // SAFETY: all fields are, and there is nothing beside them, as the constant above checks.

@@ -19,9 +19,9 @@ const HOLDERS: u64 = 8;
 
 /// A number of permits that processes share (`Netmcore_sem`).
 ///
-/// A permit that was [acquired](Semaphore::acquire) comes back when it is dropped, and also when its process dies. Where
-/// the number stands for things instead, one side [posts](Semaphore::post) and the other [takes](Semaphore::take), and
-/// nothing comes back.
+/// A permit that was [acquired](Semaphore::acquire) comes back when it is dropped, and also when its process
+/// dies. Where the number stands for things instead, one side [posts](Semaphore::post) and the other
+/// [takes](Semaphore::take), and nothing comes back.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Pool, Semaphore};
@@ -47,10 +47,14 @@ pub struct Permits {
 
 impl Permits {
     /// Lets the permits be gone for good.
+    ///
+    /// # Errors
+    /// [`ShmError::Destroyed`].
     pub fn consume(mut self) -> Result<(), ShmError> {
         let locked = self.object.lock()?;
         let all = locked.block.word(body() + ALL);
-        // First the number: if this process dies in between, the permits that come back are those that are gone.
+        // First the number: if this process dies in between, the permits that come back are those that are
+        // gone.
         all.store(all.load(Relaxed).saturating_sub(self.count.into()), Release);
         Holders::new(self.object.inner(), &locked, body() + HOLDERS).remove(self.count);
         drop(locked);
@@ -149,8 +153,8 @@ impl Semaphore {
         acquire(&self.0, count, false)
     }
 
-    /// Takes permits, and blocks the thread until there are as many (`wait`, `BLOCK`). Those of dead processes are among
-    /// them.
+    /// Takes permits, and blocks the thread until there are as many (`wait`, `BLOCK`). Those of dead
+    /// processes are among them.
     ///
     /// # Errors
     /// [`ShmError::Destroyed`].

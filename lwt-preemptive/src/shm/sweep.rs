@@ -1,8 +1,9 @@
 //! The sweep: what dead processes leave in a pool, and how it is put right.
 //!
-//! Any process may sweep at any time, several at once too, and may die while it does: all that is done to a block is one
-//! compare-and-set of its head. Whoever knows of a death calls [`Pool::sweep`](super::Pool::sweep); attaching does.
-//! Nobody has to wait for it: locks are taken over by those who want them.
+//! Any process may sweep at any time, several at once too, and may die while it does: all that is done to a
+//! block is one compare-and-set of its head. Whoever knows of a death calls
+//! [`Pool::sweep`](super::Pool::sweep); attaching does. Nobody has to wait for it: locks are taken over by
+//! those who want them.
 
 use std::sync::atomic::Ordering::Acquire;
 
@@ -19,7 +20,8 @@ impl Inner {
         let dead = lease::holders(&self.memory)
             .filter(|(id, _)| !self.is_alive(*id) && lease::mark_dead(&self.memory, *id))
             .count();
-        // First what they were putting into a list or taking out: after this, what bears their ids is in no list.
+        // First what they were putting into a list or taking out: after this, what bears their ids is in no
+        // list.
         self.repair_lists();
         for block in self.blocks() {
             let head = block.head().ok_or(ShmError::Corrupt)?;

@@ -1,7 +1,7 @@
 //! The system calls of shared memory.
 //!
-//! 1. Each function is one system call, made through [`retry`], and says its own name there; `EINTR` never leaves this
-//!    file, except out of a futex wait, after which everybody looks again anyway.
+//! 1. Each function is one system call, made through [`retry`], and says its own name there; `EINTR` never
+//!    leaves this file, except out of a futex wait, after which everybody looks again anyway.
 //! 2. Every descriptor that is made here is close-on-exec from the start.
 //! 3. Pointers given to the kernel are those of live values with their sizes.
 
@@ -128,7 +128,8 @@ pub(super) unsafe fn populate(start: *mut u8, len: usize) -> Result<()> {
     Ok(())
 }
 
-/// Sleeps while the word is `expected`: until a wake, a signal, or the time is over, and nobody is told which.
+/// Sleeps while the word is `expected`: until a wake, a signal, or the time is over, and nobody is told
+/// which.
 pub(super) fn futex_wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) {
     let limit = limit.map(|limit| libc::timespec {
         tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
@@ -155,8 +156,8 @@ fn byte(kind: c_int, at: u64) -> Result<libc::flock> {
     })
 }
 
-/// Locks a byte of the file for this open file, which keeps it until it is closed: when its process dies, at the
-/// latest. `false`: another open file has it.
+/// Locks a byte of the file for this open file, which keeps it until it is closed: when its process dies, at
+/// the latest. `false`: another open file has it.
 pub(super) fn lock_byte(fd: BorrowedFd<'_>, at: u64) -> Result<bool> {
     let lock = byte(libc::F_WRLCK, at)?;
     let request = || {

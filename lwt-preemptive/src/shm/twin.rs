@@ -1,9 +1,10 @@
-//! Twins: a value in shared memory of which readers always see a whole one, and whose writer may die at any moment.
+//! Twins: a value in shared memory of which readers always see a whole one, and whose writer may die at any
+//! moment.
 //!
-//! It is stored twice, with a version in front, whose lowest bit says which of the two counts. A writer, which has the
-//! lock, writes the other one and then adds one to the version: that store is the moment of the change. A reader needs no
-//! lock: if the version is the same before and after, what it has copied was not being written, for the next but one
-//! write would have been needed for that.
+//! It is stored twice, with a version in front, whose lowest bit says which of the two counts. A writer,
+//! which has the lock, writes the other one and then adds one to the version: that store is the moment of the
+//! change. A reader needs no lock: if the version is the same before and after, what it has copied was not
+//! being written, for the next but one write would have been needed for that.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;

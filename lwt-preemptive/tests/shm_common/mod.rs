@@ -1,5 +1,5 @@
-//! Processes for the tests of shared memory: a test starts its own binary again, and the test function that is named then
-//! does what the child has to do.
+//! Processes for the tests of shared memory: a test starts its own binary again, and the test function that
+//! is named then does what the child has to do.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::os::fd::OwnedFd;

@@ -26,7 +26,8 @@ impl Fd {
     /// A second descriptor of the same open file description, close-on-exec, in the same mode (`dup`).
     ///
     /// A clone of the `Fd` is cheaper and mostly what is wanted: another handle on the same number. A
-    /// duplicate is a number of its own, with its own closing. (`dup ~cloexec:false`:
+    /// duplicate is a number of its own, with its own closing. What a cancelled read has left stays with the
+    /// original, where the description [blocks](Fd::blocking). (`dup ~cloexec:false`:
     /// [`clear_close_on_exec`](Fd::clear_close_on_exec) on it.)
     ///
     /// ```
@@ -104,7 +105,8 @@ impl Fd {
     /// onto 0, 1 or 2).
     ///
     /// The flags of the open file description come along: children see a non-blocking stream if this
-    /// descriptor is one.
+    /// descriptor is one. What [`stdin`](super::stdin) and its like have given before means what it meant;
+    /// when that is closed, they give the new one.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), lwt_core::Error> {

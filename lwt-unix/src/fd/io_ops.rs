@@ -18,22 +18,20 @@ impl Fd {
     ///
     /// An attempt that the cache says is hopeless is not made. `op` says `WouldBlock` for "not yet", and must
     /// leave nothing half-done when it does.
+    #[expect(clippy::redundant_closure, reason = "a closure is inlined here, a borrow of `op` is not")]
     pub(crate) async fn drive<T>(
         &self,
         direction: Direction,
         mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Result<T, Failure> {
         breathe().await.map_err(Failure::Rejected)?;
-        if self.is_ready(direction)
-            && let Some(done) = self.attempt(direction, &mut op)?
-        {
-            return Ok(done);
-        }
+        let mut hopeful = self.is_ready(direction);
         loop {
-            self.wait(direction).await.map_err(Failure::Rejected)?;
-            if let Some(done) = self.attempt(direction, &mut op)? {
+            if hopeful && let Some(done) = self.attempt(direction, |fd| op(fd))? {
                 return Ok(done);
             }
+            self.wait(direction).await.map_err(Failure::Rejected)?;
+            hopeful = true;
         }
     }
 
@@ -55,6 +53,11 @@ impl Fd {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Whether there is nothing to move, so that nothing is to be waited for. Datagrams may be empty.
+    fn is_nothing(&self, len: usize) -> bool {
+        len == 0 && self.kind() != Kind::Socket
     }
 
     /// An operation on what is no socket goes on in the mode in which it began. If the description was made
@@ -157,6 +160,7 @@ impl Fd {
     /// the error of an abort; `Canceled`.
     pub async fn read(&self, buf: &mut [u8]) -> Result<usize, Error> {
         let done = match self.blocking_side() {
+            _ if self.is_nothing(buf.len()) => self.once(|_| Ok(0)),
             None => self.drive(Direction::Read, |fd| self.read_once(fd, &mut *buf)).await,
             Some(side) => self.read_blocking(side, &mut [IoSliceMut::new(buf)][..]).await,
         };
@@ -174,6 +178,7 @@ impl Fd {
     /// [`read`](Fd::read).
     pub async fn write(&self, buf: &[u8]) -> Result<usize, Error> {
         let done = match self.blocking_side() {
+            _ if self.is_nothing(buf.len()) => self.once(|_| Ok(0)),
             None => self.drive(Direction::Write, |fd| self.write_once(fd, buf)).await,
             Some(side) => self.write_blocking(side, &[IoSlice::new(buf)]).await,
         };
@@ -188,6 +193,7 @@ impl Fd {
     /// As [`read`](Fd::read).
     pub async fn readv(&self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let done = match self.blocking_side() {
+            _ if self.is_nothing(bufs.iter().map(|buf| buf.len()).sum()) => self.once(|_| Ok(0)),
             None => self.drive(Direction::Read, |fd| self.readv_once(fd, bufs)).await,
             Some(side) => self.read_blocking(side, bufs).await,
         };
@@ -202,6 +208,7 @@ impl Fd {
     /// As [`write`](Fd::write).
     pub async fn writev(&self, bufs: &[IoSlice<'_>]) -> Result<usize, Error> {
         let done = match self.blocking_side() {
+            _ if self.is_nothing(bufs.iter().map(|buf| buf.len()).sum()) => self.once(|_| Ok(0)),
             None => self.drive(Direction::Write, |fd| self.writev_once(fd, bufs)).await,
             Some(side) => self.write_blocking(side, bufs).await,
         };

@@ -58,6 +58,7 @@ mod pipe;
 mod poll_ops;
 mod positioned;
 mod pump;
+mod ready;
 mod send_file;
 pub(crate) mod shortage;
 mod spare;
@@ -72,6 +73,7 @@ pub(crate) use error::{During, Failure};
 pub use mode::FdOptions;
 pub use pipe::{pipe, pipe_in, pipe_out};
 pub use pump::{Pump, Traffic, copy};
+use ready::ready_now;
 pub use send_file::SendSource;
 pub(crate) use spare::after_fork;
 pub use standard::{stderr, stdin, stdout};
@@ -271,60 +273,6 @@ impl Fd {
         }
     }
 
-    /// Whether a read would not block at this moment (`readable`); asks the system, waits for nothing.
-    ///
-    /// # Errors
-    /// Those of `poll`; `EBADF` on a closed descriptor.
-    pub fn readable(&self) -> Result<bool, Error> {
-        self.is_ready_now(Direction::Read)
-    }
-
-    /// Whether a write would not block at this moment (`writable`); asks the system, waits for nothing.
-    ///
-    /// # Errors
-    /// Those of `poll`; `EBADF` on a closed descriptor.
-    pub fn writable(&self) -> Result<bool, Error> {
-        self.is_ready_now(Direction::Write)
-    }
-
-    /// What a cancelled read has left is there to be read, too.
-    fn is_ready_now(&self, direction: Direction) -> Result<bool, Error> {
-        let left = || self.inner.blocking.get().is_some_and(|side| side.has_ahead());
-        self.with("poll", |fd| Ok(direction == Direction::Read && left() || ready_now(fd, direction)?))
-    }
-
-    /// Waits until a read would not block: data, the end of the file, or an error to be read (`wait_read`).
-    ///
-    /// Cancelable; a cancelled or dropped wait leaves nothing behind. Several may wait at once, and all are
-    /// woken.
-    ///
-    /// # Errors
-    /// Rejected when the descriptor is, or gets, closed or aborted.
-    pub fn wait_read(&self) -> Promise<()> {
-        self.wait_for(Direction::Read)
-    }
-
-    /// Waits until a write would not block (`wait_write`); otherwise as [`wait_read`](Fd::wait_read).
-    pub fn wait_write(&self) -> Promise<()> {
-        self.wait_for(Direction::Write)
-    }
-
-    fn wait_for(&self, direction: Direction) -> Promise<()> {
-        match self.is_ready_now(direction) {
-            // A loop of waits and calls of one's own must let others run, too.
-            Ok(true) if exhausted() => lwt_core::pause(),
-            Ok(true) => {
-                spent();
-                Promise::ready(())
-            }
-            Ok(false) => {
-                self.clear(direction);
-                self.wait(direction)
-            }
-            Err(error) => Promise::fail(error),
-        }
-    }
-
     /// Makes one call on the open descriptor.
     pub(crate) fn with<T>(
         &self,
@@ -353,57 +301,6 @@ impl Fd {
         }
     }
 
-    /// The next readiness report. The cache must have been cleared for the wait to mean anything.
-    fn wait(&self, direction: Direction) -> Promise<()> {
-        waited();
-        match self.registration(direction) {
-            // What the engine refuses is always ready, but a loop over it must still let others run.
-            Ok(None) => lwt_core::pause(),
-            Ok(Some(registration)) => registration.wait(direction),
-            Err(error) => Promise::fail(error),
-        }
-    }
-
-    /// The registration, made now if this is the first time that it is needed.
-    fn registration(&self, direction: Direction) -> Result<Option<&Registration>, Error> {
-        // Not open: rejected by the state, with nothing registered any more.
-        self.with("epoll_ctl", |_| Ok(()))?;
-        if let Some(made) = self.inner.registration.get() {
-            return Ok(made.as_ref());
-        }
-        let made = self.with("epoll_ctl", |fd| match Registration::new(fd.as_raw_fd()) {
-            Ok(registration) => {
-                // Whoever asks has met EAGAIN; the first event tells what has changed since.
-                registration.clear(direction);
-                Ok(Some(registration))
-            }
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(None),
-            Err(error) => Err(error),
-        })?;
-        Ok(self.inner.registration.get_or_init(|| made).as_ref())
-    }
-
-    fn is_ready(&self, direction: Direction) -> bool {
-        match self.inner.registration.get() {
-            Some(Some(registration)) => registration.is_ready(direction),
-            _ => true,
-        }
-    }
-
-    /// After `EAGAIN`.
-    fn clear(&self, direction: Direction) {
-        if let Some(Some(registration)) = self.inner.registration.get() {
-            registration.clear(direction);
-        }
-    }
-
-    /// After a short count that proves that nothing is left.
-    fn drained(&self, direction: Direction) {
-        if let Some(Some(registration)) = self.inner.registration.get() {
-            registration.drained(direction);
-        }
-    }
-
     pub(crate) fn kind(&self) -> Kind {
         self.inner.kind
     }
@@ -428,15 +325,6 @@ impl Kind {
             _ => Kind::Socket,
         }
     }
-}
-
-/// Whether a call in this direction would not wait, at this moment.
-fn ready_now(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
-    let events = match direction {
-        Direction::Read => libc::POLLIN,
-        Direction::Write => libc::POLLOUT,
-    };
-    sys::poll_now(fd, events)
 }
 
 /// Gives the number back now if nobody else holds it, else when they let go.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use lwt_core::{Error, Promise};
 
-use crate::fd::During;
+use crate::fd::{During, spent};
 use crate::job;
 
 /// So long a path is made on the stack.
@@ -29,7 +29,7 @@ pub(super) fn with_c_path<T>(path: &Path, f: impl FnOnce(&CStr) -> io::Result<T>
     f(CStr::from_bytes_with_nul(&room[..=bytes.len()]).map_err(|_| zero_inside())?)
 }
 
-fn zero_inside() -> io::Error {
+pub(super) fn zero_inside() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the path has a zero byte in it")
 }
 
@@ -65,6 +65,14 @@ pub(super) fn on_paths<T: Send + 'static>(
         let done = c_path(&one).and_then(|one| c_path(&other).and_then(|other| f(&one, &other)));
         done.during_on(call, format_args!("{} {}", one.display(), other.display()))
     })
+}
+
+/// A promise of what was answered at once. That counts for the fairness of the thread: a loop over such calls
+/// must let others run, too, so each of them gives way first if it is [time](crate::fd::exhausted).
+#[track_caller]
+pub(super) fn at_once<T>(result: Result<T, Error>) -> Promise<T> {
+    spent();
+    resolved(result)
 }
 
 /// A promise that is resolved.

@@ -15,13 +15,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use lwt_core::{Error, Promise};
+use lwt_core::{Error, Promise, pause};
 
 use super::cached;
+use super::call::at_once;
 use super::open::OpenOptions;
 use super::stats::Stats;
 use super::times::{FileTime, pair};
-use crate::fd::{During, OsError};
+use crate::fd::{During, OsError, exhausted};
 use crate::{job, sys};
 
 /// An open file of the file system.
@@ -201,11 +202,15 @@ impl File {
             SeekFrom::Current(offset) => (offset, libc::SEEK_CUR),
             SeekFrom::End(offset) => (offset, libc::SEEK_END),
         };
+        if exhausted() {
+            let file = self.clone();
+            return pause().bind(move |()| file.seek(to));
+        }
         match self.hold("lseek") {
             // Only the end may have to be asked for, and only what moves has to be waited for.
             Ok(open) if open.may_move() && (open.local || whence != libc::SEEK_END) => {
                 let place = sys::file::seek(open.fd(), offset, whence);
-                super::call::resolved(place.during_on("lseek", open.path.display()))
+                at_once(place.during_on("lseek", open.path.display()))
             }
             Ok(open) => {
                 let moving = open.moving();
@@ -264,8 +269,12 @@ impl File {
     /// Those of `fstat`.
     #[track_caller]
     pub fn stat(&self) -> Promise<Stats> {
+        if exhausted() {
+            let file = self.clone();
+            return pause().bind(move |()| file.stat());
+        }
         match self.with("fstat", |open| cached::fstat(open.fd())) {
-            Ok(Ok(stats)) => Promise::ready(stats),
+            Ok(Ok(stats)) => at_once(Ok(stats)),
             Ok(Err(miss)) => self.job("fstat", move |fd| {
                 if miss == cached::Miss::Unknown {
                     cached::learn(fd);

@@ -1,11 +1,16 @@
 //! Locks on parts of files, which other *processes* meet (`lockf`).
+//!
+//! 1. A lock is first tried for without waiting. Only if it is taken a job waits for it, in a lane of the pool
+//!    for such jobs, as one that waits for others: however long the other process keeps its lock, all other
+//!    jobs, and our own `unlock`, find a thread.
+//! 2. A lock that was got is [`Fresh`] until its promise is resolved.
 
 #![allow(clippy::unnecessary_cast, reason = "the constants are shorter on other systems")]
 
 use std::io;
 use std::sync::Arc;
 
-use lwt_core::Promise;
+use lwt_core::{Error, Promise};
 
 use super::call::resolved;
 use super::handle::{File, Open};
@@ -37,11 +42,24 @@ struct Part {
     len: i64,
 }
 
+/// What came of trying for a lock.
+enum Attempt {
+    Got(Fresh),
+    /// Another process has it.
+    Taken(Arc<Open>, Part),
+}
+
 /// A lock that was got and not yet told of; dropped, it is given back.
 struct Fresh {
     open: Arc<Open>,
     part: Part,
     told: bool,
+}
+
+impl Fresh {
+    fn tell(mut self) {
+        self.told = true;
+    }
 }
 
 impl Drop for Fresh {
@@ -65,8 +83,8 @@ fn part(open: &Open, len: i64) -> io::Result<Part> {
 /// # Locks
 ///
 /// They are the system's record locks, which belong to the *process*: its own files and tasks do not lock
-/// each other out, **closing any descriptor of the file gives all its locks back**, and a forked child has
-/// none of them. `len` is counted from the file's position: so many bytes after it, or before it if negative;
+/// each other out, **closing any descriptor of the file gives all its locks back** (also the one that
+/// [`read`](super::read) has for a moment), and a forked child has none of them. `len` is counted from the file's position: so many bytes after it, or before it if negative;
 /// 0 is all from the position to the end, however long the file gets.
 impl File {
     /// Locks a part of the file, as soon as no other process's lock is in the way (`Lwt_unix.lockf` with
@@ -90,7 +108,16 @@ impl File {
     /// open for what the lock needs.
     #[track_caller]
     pub fn lock(&self, lock: Lock, len: i64) -> Promise<()> {
-        self.get(libc::F_SETLKW, lock, len).map(drop)
+        self.attempt(lock, len).bind(move |attempt| match attempt {
+            Attempt::Got(fresh) => Promise::ready(fresh.tell()),
+            Attempt::Taken(open, part) => job::locks()
+                .run_job(None, move || {
+                    let set = job::waiting(|| set(&open, libc::F_SETLKW, lock.kind(), part));
+                    set.during_on("lockf", open.path().display())?;
+                    Ok::<_, Error>(Fresh { open, part, told: false })
+                })
+                .map(Fresh::tell),
+        })
     }
 
     /// [`lock`](File::lock) that does not wait: whether it has got the lock (`F_TLOCK`, `F_TRLOCK`).
@@ -99,7 +126,13 @@ impl File {
     /// As [`lock`](File::lock).
     #[track_caller]
     pub fn try_lock(&self, lock: Lock, len: i64) -> Promise<bool> {
-        self.get(libc::F_SETLK, lock, len)
+        self.attempt(lock, len).map(|attempt| match attempt {
+            Attempt::Got(fresh) => {
+                fresh.tell();
+                true
+            }
+            Attempt::Taken(..) => false,
+        })
     }
 
     /// Whether this part of the file is free of other processes' locks (`F_TEST`).
@@ -127,21 +160,17 @@ impl File {
     }
 
     #[track_caller]
-    fn get(&self, command: i32, lock: Lock, len: i64) -> Promise<bool> {
-        let got = self.locking(move |open| {
+    fn attempt(&self, lock: Lock, len: i64) -> Promise<Attempt> {
+        self.locking(move |open| {
             let part = part(open, len)?;
-            match set(open, command, lock.kind(), part) {
-                Ok(_) => Ok(Some(Fresh { open: Arc::clone(open), part, told: false })),
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(None),
+            let open = Arc::clone(open);
+            match set(&open, libc::F_SETLK, lock.kind(), part) {
+                Ok(_) => Ok(Attempt::Got(Fresh { open, part, told: false })),
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+                    Ok(Attempt::Taken(open, part))
+                }
                 Err(error) => Err(error),
             }
-        });
-        got.map(|fresh| match fresh {
-            Some(mut fresh) => {
-                fresh.told = true;
-                true
-            }
-            None => false,
         })
     }
 

@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use lwt_core::Promise;
+use lwt_core::{Promise, pause};
 
 use super::cached::{self, Miss};
-use super::call::{on_path, resolved, with_c_path};
+use super::call::{at_once, on_path, resolved, with_c_path};
 use super::handle::File;
-use crate::fd::During;
+use crate::fd::{During, exhausted};
 use crate::sys;
 
 /// How a file is opened (the flags and permissions of `Lwt_unix.openfile`). Each method gives the options
@@ -91,7 +91,7 @@ impl OpenOptions {
     }
 
     /// Whether programs that this one turns into, or starts, inherit the descriptor (`O_KEEPEXEC`). They do
-    /// not unless told.
+    /// not unless told; and not if `O_CLOEXEC` is among the [flags](OpenOptions::custom_flags).
     pub fn keep_on_exec(mut self, on: bool) -> OpenOptions {
         self.keep_on_exec = on;
         self
@@ -109,6 +109,9 @@ impl OpenOptions {
     /// anything else is a job. A cancel loses nothing: a file that is opened all the same is closed, though
     /// one that was to be created has been.
     ///
+    /// A named pipe is opened when somebody has its other end, **and a thread waits for that**, also after a
+    /// cancel; `O_NONBLOCK` among the [flags](OpenOptions::custom_flags) makes it not wait.
+    ///
     /// # Errors
     /// Those of `open`, with the path; `InvalidInput` if it is not said for what.
     #[track_caller]
@@ -118,12 +121,16 @@ impl OpenOptions {
             Ok(flags) => flags,
             Err(error) => return Promise::fail(error),
         };
+        if exhausted() {
+            let path = path.to_owned();
+            return pause().bind(move |()| self.open(path));
+        }
         let mut miss = Miss::Thread;
         if flags == libc::O_RDONLY && !self.keep_on_exec {
             match with_c_path(path, |path| Ok(cached::open(path))) {
                 Ok(Ok(answer)) => {
                     let opened = answer.during_on("open", path.display());
-                    return resolved(opened.map(|(fd, _)| File::local(fd, path)));
+                    return at_once(opened.map(|(fd, _)| File::local(fd, path)));
                 }
                 Ok(Err(why)) => miss = why,
                 Err(error) => return resolved(Err(error).during_on("open", path.display())),
@@ -139,7 +146,7 @@ impl OpenOptions {
         if miss == Miss::Unknown {
             cached::learn(fd.as_fd());
         }
-        if self.keep_on_exec {
+        if self.keep_on_exec && self.flags & libc::O_CLOEXEC == 0 {
             sys::descriptor::clear_close_on_exec(fd.as_fd())?;
         }
         Ok(fd)

@@ -170,7 +170,8 @@ pub fn truncate(path: impl AsRef<Path>, len: u64) -> Promise<()> {
     on_path("truncate", path, move |path| sys::path::truncate(path, len))
 }
 
-/// Changes the current directory, which is that of the whole process (`Lwt_unix.chdir`).
+/// Changes the current directory, which is that of the whole process (`Lwt_unix.chdir`). A relative path means
+/// what it means when its job begins: those of jobs that were asked for before may be the one or the other.
 ///
 /// # Errors
 /// Those of `chdir`, with the path.
@@ -180,7 +181,7 @@ pub fn chdir(path: impl AsRef<Path>) -> Promise<()> {
 }
 
 /// Changes the root directory of the whole process (`Lwt_unix.chroot`). The current directory stays, and
-/// should be [changed](chdir) next.
+/// should be [changed](chdir) next. Jobs that were asked for before may find the old one or the new one.
 ///
 /// # Errors
 /// Those of `chroot`, with the path; `PermissionDenied` without the privilege.

@@ -32,7 +32,8 @@ const AGAIN: u32 = 16;
 const FLAGS: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 /// Removes a directory with all that is in it, or a file, or a link, which is not followed
-/// (`Lwt_io.delete_recursively`). Nobody can make it leave the tree by putting links there meanwhile.
+/// (`Lwt_io.delete_recursively`). Nobody can make it leave the tree by putting links there meanwhile. What is
+/// mounted in the tree belongs to it: it is emptied, before the place itself is found to be in use.
 ///
 /// It is done by jobs of a thousand steps each; a cancel ends it after the one that is under way, with a part
 /// of the tree removed. So does the first error.
@@ -148,8 +149,8 @@ impl Walk {
     /// Goes down into a directory; removes what is none.
     fn enter(&mut self, name: CString, left: u32) -> io::Result<()> {
         let here = self.here();
-        let below = match sys::file::open(Some(here), &name, FLAGS, 0) {
-            Ok(below) => below,
+        let (below, names) = match open_below(here, &name) {
+            Ok(opened) => opened,
             Err(error) => {
                 return match error.raw_os_error() {
                     Some(libc::ENOENT) => Ok(()),
@@ -157,17 +158,16 @@ impl Walk {
                         true => Ok(()),
                         false => Err(error),
                     },
-                    // It may be empty, so that it need not be looked at.
+                    // It may not be looked at, or searched; but it may be empty.
                     Some(libc::EACCES) => sys::path::unlink_at(here, &name, true).map_err(|_| error),
                     _ => Err(error),
                 };
             }
         };
         let stat = sys::file::fstat(below.as_fd())?;
-        let names = Entries::new(sys::file::open(Some(below.as_fd()), c".", FLAGS, 0)?)?;
         self.levels.push(Level { name, stat, below: Vec::new(), left });
         self.here = Some(below);
-        self.names = Some(names);
+        self.names = Some(Entries::new(names)?);
         Ok(())
     }
 
@@ -207,6 +207,13 @@ impl Walk {
         }
         place
     }
+}
+
+/// Opens a directory twice: to begin at, and for its names.
+fn open_below(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<(OwnedFd, OwnedFd)> {
+    let below = sys::file::open(Some(dir), name, FLAGS, 0)?;
+    let names = sys::file::open(Some(below.as_fd()), c".", FLAGS, 0)?;
+    Ok((below, names))
 }
 
 /// Removes a name; false if it is a directory's. One that is gone is as good.

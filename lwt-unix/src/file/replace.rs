@@ -4,16 +4,20 @@
 //!    then that file gets the name, and the directory is brought to the disk. Whoever opens the file finds
 //!    the old content or the new one, and so does a machine that lost power.
 //! 2. A [`Draft`] that is dropped before that removes its file.
+//! 3. Nobody may read or run the new file who might not the old one: it is its owner's alone until it has the
+//!    old one's owner, group and permissions, and rights of an owner or a group that it could not get are not
+//!    given to another.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use lwt_core::{Error, Promise, spawn};
 
 use super::call::split;
 use super::handle::File;
+use super::stats::FileKind;
 use super::temp::random_name;
 use super::whole::write_all;
 use crate::fd::During;
@@ -33,7 +37,12 @@ impl Draft {
         let (dir, name) = split(path)?;
         let dir = sys::file::open(None, &dir, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
         let old = match sys::path::stat(Some(dir.as_fd()), &name, false) {
-            Ok(stat) => Some(stat).filter(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG),
+            Ok(stat) => match FileKind::of_mode(stat.st_mode) {
+                FileKind::Regular => Some(stat),
+                FileKind::Link => None,
+                FileKind::Directory => return Err(io::Error::from_raw_os_error(libc::EISDIR)),
+                _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -49,12 +58,7 @@ impl Draft {
     fn commit(mut self, fd: impl AsFd) -> io::Result<()> {
         let fd = fd.as_fd();
         if let Some(old) = &self.old {
-            let new = sys::file::fstat(fd)?;
-            if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) {
-                // Only the superuser may; for all others it is theirs now.
-                let _ = sys::file::change_owner(fd, old.st_uid, old.st_gid);
-            }
-            sys::file::change_mode(fd, old.st_mode & 0o7777)?;
+            sys::file::change_mode(fd, take_over(fd, old)?)?;
         }
         sys::file::sync(fd)?;
         sys::path::rename_at(self.dir.as_fd(), &self.temporary, &self.name)?;
@@ -65,6 +69,27 @@ impl Draft {
             done => done,
         }
     }
+}
+
+/// Gives a new file the owner and the group of the old one, as far as allowed; gives the permissions that it
+/// may have then.
+fn take_over(fd: BorrowedFd<'_>, old: &libc::stat) -> io::Result<libc::mode_t> {
+    let mut new = sys::file::fstat(fd)?;
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) {
+        // Only the superuser may give a file away; to a group, its owner may, who is in it.
+        if sys::file::change_owner(fd, old.st_uid, old.st_gid).is_err() {
+            let _ = sys::file::change_owner(fd, u32::MAX, old.st_gid);
+        }
+        new = sys::file::fstat(fd)?;
+    }
+    let mut mode = old.st_mode & 0o7777;
+    if new.st_uid != old.st_uid {
+        mode &= !libc::S_ISUID;
+    }
+    if new.st_gid != old.st_gid {
+        mode &= !(libc::S_ISGID | libc::S_IRWXG);
+    }
+    Ok(mode)
 }
 
 impl Drop for Draft {
@@ -79,8 +104,10 @@ impl Drop for Draft {
 /// Makes `contents` the content of the file `path`, all at once: whoever opens it, also after a crash, finds
 /// the old content or the new one. The promise is resolved when the new one is on the disk.
 ///
-/// The new file has the permissions, and as far as allowed the owner, of the old one; other names of that
-/// keep the old content, and where `path` is a link, the link is replaced. One job: a cancel before it has
+/// The new file has the permissions, and as far as allowed the owner and the group, of the old one; a group
+/// that it cannot have is given no rights to it. Access control lists and other extended attributes do not
+/// come along. Other names of the old file keep the old content, and where `path` is a link, the link is
+/// replaced. One job: a cancel before it has
 /// begun undoes it, and afterwards has no effect on it. Neither a cancel nor an error leaves anything behind.
 ///
 /// ```
@@ -95,8 +122,9 @@ impl Drop for Draft {
 /// ```
 ///
 /// # Errors
-/// Those of `open`, `write`, `fsync` and `rename`, with the path. The file is as it was then, unless the last
-/// step failed, which brings the new name to the disk.
+/// Those of `open`, `write`, `fsync` and `rename`, with the path; `IsADirectory`, and `InvalidInput` for a
+/// pipe or a device. The file is as it was then, unless the last step failed, which brings the new name to
+/// the disk.
 #[track_caller]
 pub fn replace(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> Promise<()> {
     let (path, contents) = (path.as_ref().to_owned(), contents.into());
@@ -114,7 +142,8 @@ pub fn replace(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> Promise<
 /// writing, and the file `path` is replaced by it when `f`'s future has ended well.
 ///
 /// If `f` fails, or is cancelled, the file is as it was, and nothing is left behind. (What a job makes that
-/// had begun when a cancel came is removed when that job has ended.)
+/// had begun when a cancel came is removed when that job has ended.) A cancel after `f` is as with
+/// [`replace`].
 ///
 /// ```
 /// use lwt_unix::file;

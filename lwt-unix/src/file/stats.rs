@@ -5,11 +5,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lwt_core::Promise;
+use lwt_core::{Promise, pause};
 
 use super::cached::{self, Miss};
-use super::call::{on_path, resolved, with_c_path};
-use crate::fd::During;
+use super::call::{at_once, on_path, resolved, with_c_path};
+use crate::fd::{During, exhausted};
 use crate::sys;
 
 /// What a name in a directory stands for (`Unix.file_kind`).
@@ -162,8 +162,8 @@ fn time(seconds: i64, nanos: u32) -> SystemTime {
 
 /// The attributes of the file that `path` leads to (`Lwt_unix.stat`, `Lwt_unix.LargeFile.stat`).
 ///
-/// The promise is resolved at once if the kernel has the answer in memory, and made by a job otherwise. A
-/// cancel loses nothing.
+/// It is answered at once if the kernel has the answer in memory, and by a job otherwise. A cancel loses
+/// nothing.
 ///
 /// ```
 /// use lwt_unix::file;
@@ -191,8 +191,12 @@ pub fn lstat(path: impl AsRef<Path>) -> Promise<Stats> {
 
 #[track_caller]
 fn ask(call: &'static str, path: &Path, follow: bool) -> Promise<Stats> {
+    if exhausted() {
+        let path = path.to_owned();
+        return pause().bind(move |()| ask(call, &path, follow));
+    }
     match with_c_path(path, |path| Ok(cached::stat(path, follow))) {
-        Ok(Ok(answer)) => resolved(answer.during_on(call, path.display())),
+        Ok(Ok(answer)) => at_once(answer.during_on(call, path.display())),
         Ok(Err(miss)) => on_path(call, path, move |path| on_thread(path, follow, miss)),
         Err(error) => resolved(Err(error).during_on(call, path.display())),
     }

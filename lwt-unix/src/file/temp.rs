@@ -3,18 +3,19 @@
 //! 1. Each is made under a name that was not there (`O_EXCL`), tried again with another one if it was.
 //! 2. A [`Leftover`] removes what was made: by a job where somebody waits for that, and otherwise, where a
 //!    promise was cancelled at the wrong moment or a task was aborted, when it is dropped, on that thread.
+//! 3. It has the whole path, from the root on: a change of the current directory does not lead it astray.
+//! 4. A file is removed by one call, which needs no descriptor.
 
 use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use lwt_core::{Error, Promise, spawn};
+use lwt_core::{Error, Promise, join, spawn};
 
-use super::call::c_path;
+use super::call::{c_path, zero_inside};
 use super::handle::File;
 use super::remove::remove_now;
 use crate::fd::During;
@@ -55,13 +56,13 @@ impl TempOptions {
         self
     }
 
-    /// What its name begins with.
+    /// What its name begins with. There may be no slash in it.
     pub fn prefix(mut self, prefix: impl AsRef<OsStr>) -> TempOptions {
         self.prefix = prefix.as_ref().to_owned();
         self
     }
 
-    /// What its name ends with.
+    /// What its name ends with. There may be no slash in it.
     pub fn suffix(mut self, suffix: impl AsRef<OsStr>) -> TempOptions {
         self.suffix = suffix.as_ref().to_owned();
         self
@@ -77,12 +78,13 @@ impl TempOptions {
     /// job makes all the same is removed when the job has ended.
     ///
     /// # Errors
-    /// Those of `open`, with the directory; `AlreadyExists` after a thousand names.
+    /// Those of `open`, with the directory; `InvalidInput` for a name with a slash; `AlreadyExists` after a
+    /// thousand names.
     #[track_caller]
     pub fn open_file(&self) -> Promise<TempFile> {
         let mode = self.mode.unwrap_or(0o600) as libc::mode_t;
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-        self.make("open", move |path| sys::file::open(None, path, flags, mode))
+        self.make("open", false, move |path| sys::file::open(None, path, flags, mode))
             .map(|(fd, leftover)| TempFile { file: File::from_parts(fd, &leftover.path), leftover })
     }
 
@@ -90,12 +92,12 @@ impl TempOptions {
     /// [`open_file`](TempOptions::open_file).
     ///
     /// # Errors
-    /// Those of `mkdir`, with the directory that it was to be made in; `AlreadyExists` after a thousand
-    /// names.
+    /// Those of `mkdir`, with the directory that it was to be made in; otherwise as
+    /// [`open_file`](TempOptions::open_file).
     #[track_caller]
     pub fn create_dir(&self) -> Promise<TempDir> {
         let mode = self.mode.unwrap_or(0o700) as libc::mode_t;
-        self.make("mkdir", move |path| sys::path::mkdir(path, mode))
+        self.make("mkdir", true, move |path| sys::path::mkdir(path, mode))
             .map(|((), leftover)| TempDir { leftover })
     }
 
@@ -103,14 +105,17 @@ impl TempOptions {
     fn make<T: Send + 'static>(
         &self,
         call: &'static str,
+        directory: bool,
         mut make: impl FnMut(&CStr) -> io::Result<T> + Send + 'static,
     ) -> Promise<(T, Leftover)> {
         let options = self.clone();
         job::run_job(None, move || {
             let parent = options.parent.unwrap_or_else(env::temp_dir);
-            let made = random_name(&options.prefix, &options.suffix, |name| {
-                let path = parent.join(OsStr::from_bytes(name.to_bytes()));
-                Ok((make(&c_path(&path)?)?, Leftover { path, kept: false }))
+            let made = whole(&parent).and_then(|parent| {
+                random_name(&options.prefix, &options.suffix, |name| {
+                    let path = parent.join(OsStr::from_bytes(name.to_bytes()));
+                    Ok((make(&c_path(&path)?)?, Leftover { path, directory, kept: false }))
+                })
             });
             made.during_on(call, parent.display())
         })
@@ -121,6 +126,7 @@ impl TempOptions {
 #[derive(Debug)]
 struct Leftover {
     path: PathBuf,
+    directory: bool,
     kept: bool,
 }
 
@@ -130,13 +136,20 @@ impl Leftover {
     fn remove(mut self) -> Promise<()> {
         let removed = job::run_job(None, move || {
             self.kept = true;
-            let path = std::mem::take(&mut self.path);
-            match remove_now(&path) {
+            match self.remove_now() {
                 Err(error) if error.io_kind() == Some(io::ErrorKind::NotFound) => Ok(()),
                 done => done,
             }
         });
         removed.no_cancel()
+    }
+
+    /// Removes it on this thread.
+    fn remove_now(&self) -> Result<(), Error> {
+        if self.directory {
+            return remove_now(&self.path);
+        }
+        c_path(&self.path).and_then(|path| sys::path::unlink(&path)).during_on("unlink", self.path.display())
     }
 
     fn keep(mut self) -> PathBuf {
@@ -149,7 +162,7 @@ impl Drop for Leftover {
     fn drop(&mut self) {
         if !self.kept {
             // Nobody is left to hear of an error.
-            let _ = remove_now(&self.path);
+            let _ = self.remove_now();
         }
     }
 }
@@ -176,10 +189,10 @@ impl TempFile {
     }
 
     /// Closes the file and removes it. A cancel does not reach that; nor is it an error if the file is
-    /// closed, or gone.
+    /// closed, or gone. The promise is resolved when both have ended.
     ///
     /// # Errors
-    /// Those of `close` and `unlink`.
+    /// Those of `close` and `unlink`: the first that comes.
     #[track_caller]
     pub fn close(self) -> Promise<()> {
         let TempFile { file, leftover } = self;
@@ -190,8 +203,7 @@ impl TempFile {
             }
             Err(_) => Promise::ready(()),
         };
-        let removed = leftover.remove();
-        closed.bind(move |()| removed)
+        join([closed, leftover.remove()])
     }
 
     /// Keeps the file, which is now the caller's to remove.
@@ -290,20 +302,30 @@ where
     })
 }
 
+/// The path from the root on.
+fn whole(path: &Path) -> io::Result<PathBuf> {
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    let here = sys::path::current_directory()?;
+    Ok(Path::new(OsStr::from_bytes(here.to_bytes())).join(path))
+}
+
 /// Calls `make` with names of random letters between `prefix` and `suffix`, until it finds one that is free.
 pub(super) fn random_name<T>(
     prefix: impl AsRef<OsStr>,
     suffix: impl AsRef<OsStr>,
     mut make: impl FnMut(&CStr) -> io::Result<T>,
 ) -> io::Result<T> {
+    let (prefix, suffix) = (prefix.as_ref().as_bytes(), suffix.as_ref().as_bytes());
+    if prefix.contains(&b'/') || suffix.contains(&b'/') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name has a slash in it"));
+    }
     let mut tries = 0;
     loop {
         // Its keys come from the system's generator.
-        let random = RandomState::new().build_hasher().finish();
-        let mut name = prefix.as_ref().as_bytes().to_vec();
-        name.extend_from_slice(format!("{random:016x}").as_bytes());
-        name.extend_from_slice(suffix.as_ref().as_bytes());
-        let name = CString::new(name)?;
+        let random = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let name = CString::new([prefix, random.as_bytes(), suffix].concat()).map_err(|_| zero_inside())?;
         tries += 1;
         match make(&name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {}

@@ -37,8 +37,11 @@ impl FileTime {
                 // Seconds count back, nanoseconds always forth.
                 Err(error) => {
                     let before = error.duration();
-                    let (seconds, nanos) = (before.as_secs() as i64, i64::from(before.subsec_nanos()));
-                    if nanos == 0 { (-seconds, 0) } else { (-seconds - 1, 1_000_000_000 - nanos) }
+                    let seconds = 0_i64.saturating_sub_unsigned(before.as_secs());
+                    match i64::from(before.subsec_nanos()) {
+                        0 => (seconds, 0),
+                        nanos => (seconds - 1, 1_000_000_000 - nanos),
+                    }
                 }
             },
         };

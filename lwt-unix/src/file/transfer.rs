@@ -110,12 +110,15 @@ impl File {
     /// were. After a cancel or an error, `content` has what has come.
     ///
     /// # Errors
-    /// As [`read`](File::read).
+    /// `OutOfMemory` for a file that is too long; otherwise as [`read`](File::read).
     pub async fn read_to_end(&self, content: &mut Vec<u8>) -> Result<usize, Error> {
         let begin = content.len();
         let mut room = 4096;
         loop {
             let filled = content.len();
+            if content.try_reserve(room).is_err() {
+                return Err(self.short("read", io::ErrorKind::OutOfMemory));
+            }
             content.resize(filled + room, 0);
             let read = self.read(&mut content[filled..]).await;
             content.truncate(filled + *read.as_ref().unwrap_or(&0));
@@ -301,6 +304,7 @@ impl Open {
             }
         }
     }
+
     /// Whether a read that brought nothing has met the end of the file: some kernels have said 0 of what was
     /// not cached.
     fn is_at_end(&self, bufs: &[IoSliceMut<'_>], place: Place) -> bool {

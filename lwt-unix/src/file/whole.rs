@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lwt_core::{Error, Promise};
+use lwt_core::{Error, Promise, pause};
 
 use super::cached::{self, Miss};
-use super::call::{on_path, resolved, with_c_path};
+use super::call::{at_once, on_path, resolved, with_c_path};
 use super::transfer::read_at;
-use crate::fd::{During, exhausted, spent};
+use crate::fd::{During, exhausted};
 use crate::sys::descriptor::{Place, readv_nowait};
 use crate::{job, sys};
 
@@ -28,24 +28,22 @@ static NOWAIT: AtomicBool = AtomicBool::new(true);
 /// ```
 ///
 /// # Errors
-/// Those of `open` and `read`, with the path.
+/// Those of `open` and `read`, with the path; `OutOfMemory` for a file that is too long.
 #[track_caller]
 pub fn read(path: impl AsRef<Path>) -> Promise<Vec<u8>> {
     let path = path.as_ref();
-    // A loop over cached files must let others run, too.
     if exhausted() {
         let path = path.to_owned();
-        return lwt_core::pause().bind(move |()| read(path));
+        return pause().bind(move |()| read(path));
     }
     let miss = match with_c_path(path, |path| Ok(cached::open(path))) {
         Ok(Err(miss)) => miss,
-        Err(error) | Ok(Ok(Err(error))) => return resolved(Err(error).during_on("open", path.display())),
+        Err(error) | Ok(Ok(Err(error))) => return at_once(Err(error).during_on("open", path.display())),
         Ok(Ok(Ok((fd, stats)))) => {
-            spent();
             if stats.size <= MOST {
                 let (content, all) = read_cached(fd.as_fd(), stats.size as usize);
                 if all {
-                    return Promise::ready(content);
+                    return at_once(Ok(content));
                 }
                 return finish(path, fd, content);
             }
@@ -130,6 +128,7 @@ fn read_rest(fd: BorrowedFd<'_>, content: &mut Vec<u8>) -> io::Result<()> {
     let mut room = (size.saturating_sub(content.len()) + 1).clamp(4096, 16 << 20);
     loop {
         let filled = content.len();
+        content.try_reserve(room)?;
         content.resize(filled + room, 0);
         let read = read_at(fd, &mut content[filled..], Place::Position);
         content.truncate(filled + *read.as_ref().unwrap_or(&0));

@@ -1,5 +1,5 @@
-//! Jobs of a kind: blocking calls by the method in force, the process's pool and its lane for names, and what
-//! `Lwt_unix` has for all jobs at once.
+//! Jobs of a kind: blocking calls by the method in force, the process's pool and its lanes, and what `Lwt_unix`
+//! has for all jobs at once.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +16,14 @@ use crate::main_loop::runtime::Runtime;
 /// Of the name look-ups at most so many run at a time.
 const NAMES: usize = 16;
 
+/// Of those who wait for another process's lock at most so many have a thread.
+const LOCKS: usize = 64;
+
 /// The pools of the process. A forked child has none of its parent's threads, so it begins another.
 struct Process {
     pool: OnceLock<Pool>,
     names: OnceLock<Lane>,
+    locks: OnceLock<Lane>,
     child: OnceLock<Box<Process>>,
 }
 
@@ -30,7 +34,12 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 
 impl Process {
     const fn new() -> Process {
-        Process { pool: OnceLock::new(), names: OnceLock::new(), child: OnceLock::new() }
+        Process {
+            pool: OnceLock::new(),
+            names: OnceLock::new(),
+            locks: OnceLock::new(),
+            child: OnceLock::new(),
+        }
     }
 
     fn this() -> &'static Process {
@@ -75,6 +84,11 @@ pub fn pool() -> &'static Pool {
 /// ```
 pub fn names() -> &'static Lane {
     Process::this().names.get_or_init(|| Lane::new(pool(), NAMES))
+}
+
+/// The lane of the process's [`pool`] for waiting until another process gives a lock back, which may be never.
+pub(crate) fn locks() -> &'static Lane {
+    Process::this().locks.get_or_init(|| Lane::new(pool(), LOCKS))
 }
 
 /// Runs a blocking call by `method`, or else by the [method in force](async_method), and gives its result

@@ -41,11 +41,11 @@ mod worker;
 
 use lwt_core::{Error, Promise};
 
-pub(crate) use self::call::after_fork;
 pub use self::call::{
     Job, abort_jobs, cancel_jobs, held_back, names, pool, pool_size, run_job, set_pool_size, start,
     thread_count, thread_waiting_count, wait_for_jobs,
 };
+pub(crate) use self::call::{after_fork, locks};
 pub use self::current::{Cancelled, cancelled, home, is_cancelled, waiting};
 pub use self::lane::Lane;
 pub use self::limits::{Full, Limits, Stats};

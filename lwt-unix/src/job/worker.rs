@@ -11,7 +11,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Instant;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
@@ -19,7 +18,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use super::current;
 use super::pool::{Shared, State};
 use super::queue::Fate;
-use super::sync::MutexGuard;
+use super::sync::{self, MutexGuard};
 use super::watch::Name;
 use crate::spin::spin;
 use crate::sys::signal::FAULTS;
@@ -83,15 +82,7 @@ pub(super) fn start<'a>(
     (state, started)
 }
 
-/// Starts a thread of the model checker.
-#[cfg(loom)]
-pub(super) fn spawn(_: &str, _: usize, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    drop(loom::thread::spawn(f));
-    Ok(())
-}
-
 /// Starts a thread with signals blocked.
-#[cfg(not(loom))]
 pub(super) fn spawn(name: &str, stack_size: usize, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // A thread begins with its maker's mask. It would be a race to block them on the new thread.
     let mut mask = SigSet::all();
@@ -102,11 +93,11 @@ pub(super) fn spawn(name: &str, stack_size: usize, f: impl FnOnce() + Send + 'st
     mask.remove(Signal::SIGPROF);
     let mut old = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), Some(&mut old))?;
-    let started = thread::Builder::new().name(name.to_owned()).stack_size(stack_size).spawn(f);
+    let started = sync::spawn(name, stack_size, f);
     // It cannot fail with a mask that was in force a moment ago; and the thread is there, or not, all the
     // same.
     let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&old), None);
-    started.map(drop)
+    started
 }
 
 /// The life of a worker.

@@ -124,7 +124,10 @@ impl NameErrorKind {
 
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: ", self.call, self.subject)?;
+        match &*self.subject {
+            "" => write!(f, "{}: ", self.call)?,
+            subject => write!(f, "{} {subject}: ", self.call)?,
+        }
         match (&self.cause, self.code) {
             (Some(cause), _) => cause.fmt(f),
             (None, Some(code)) => f.write_str(&message(code)),

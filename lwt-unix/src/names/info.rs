@@ -125,6 +125,13 @@ pub fn getaddrinfo(host: &str, service: &str, hints: Hints) -> Promise<Vec<AddrI
     look_up("getaddrinfo", subject, move || {
         // Neither of them is an error to the library; to ask for nothing is no use, but harmless.
         let service = if host.is_empty() && service.is_empty() { "0" } else { service.as_str() };
+        // The C library cuts a number that is too large, and finds another port.
+        if service.bytes().all(|byte| byte.is_ascii_digit())
+            && !service.is_empty()
+            && service.parse::<u16>().is_err()
+        {
+            return Err(Trouble::Code(libc::EAI_SERVICE, None));
+        }
         let named = |name: &str| if name.is_empty() { Ok(None) } else { c_string(name).map(Some) };
         let (host, service) = (named(&host)?, named(service)?);
         match names::addresses(host.as_deref(), service.as_deref(), hints.0) {

@@ -22,7 +22,7 @@ use crate::names::{Hints, getaddrinfo};
 const PATIENCE: Duration = Duration::from_millis(250);
 
 impl TcpStream {
-    /// Connects to a port of a host, by name or by address.
+    /// Connects to a port of a host, by name or by address; an address is not looked up.
     ///
     /// All addresses of the host are tried, families in turn, the next one when the one before has failed or
     /// has been silent for a quarter of a second; the first connection that stands is taken. A cancel, or

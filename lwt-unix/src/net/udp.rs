@@ -15,7 +15,8 @@ use crate::sys::socket;
 
 /// A UDP socket.
 ///
-/// A datagram that is larger than the buffer is cut, and the rest of it lost. On a connected socket, an
+/// A datagram that is larger than the buffer is cut, and the rest of it lost; whether that was so is told by
+/// [`Socket::recv_msg`](super::Socket::recv_msg) of `Socket::from(&udp)`. On a connected socket, an
 /// earlier datagram that nobody took may be reported as `ConnectionRefused`, once.
 ///
 /// ```

@@ -11,7 +11,7 @@
 //!    other.
 //! 3. *Calls* come from the loop only: in the part of a turn in which descriptors are served, whether the
 //!    send came from this thread or another. What is sent by a function that is called is for a later turn,
-//!    and so is what comes over the [`BUDGET`] of one: a flood of sends keeps nobody else waiting. A function
+//!    and so is what comes over the budget of one: a flood of sends keeps nobody else waiting. A function
 //!    that panics is reported to the hook for unhandled rejections, and stays.
 //! 4. *Stale numbers are refused.* A notification that was stopped, or whose loop has ended, is never called
 //!    again, and its number is no other's: numbers have a generation, and one is never given twice.

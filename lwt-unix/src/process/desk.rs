@@ -6,7 +6,7 @@
 //! 2. A row learns of the end by a descriptor of the process. Where none can be had, and for what such a
 //!    descriptor does not tell (stops, any child), the loop listens to `SIGCHLD`, as long as there is
 //!    somebody who needs it; and so it does where that signal is ignored, because a child would leave nothing
-//!    to ask for.
+//!    to ask for. No more than [`MOST`] rows have descriptors: the program is to have some, too.
 //! 3. The system is asked after the ear is there, so that an end in between is not missed; and only while
 //!    somebody wants to know, so that a child whose wait was cancelled can be waited for again.
 //! 4. Nothing is borrowed while a promise is resolved.
@@ -28,6 +28,9 @@ use crate::main_loop::runtime::Runtime;
 use crate::signal::table::children_are_discarded;
 use crate::signal::{SIGCHLD, SignalHandler, on_signal};
 use crate::sys;
+
+/// How many rows of a loop have descriptors at most.
+const MOST: usize = 256;
 
 /// Whether new rows do without descriptors.
 static SIGNALS_ONLY: AtomicBool = AtomicBool::new(false);
@@ -129,7 +132,9 @@ impl Children {
 
     /// Sees to it that the loop hears of what this waiter waits for, if it still does.
     fn listen(&self, which: Which) -> Result<(), Error> {
-        if let Which::Child(pid) = which
+        let described = self.rows.borrow().values().filter(|row| row.descriptor.is_some()).count();
+        if described < MOST
+            && let Which::Child(pid) = which
             && let Some(row) = self.rows.borrow_mut().get_mut(&pid)
             && row.descriptor.is_none()
             && !SIGNALS_ONLY.load(Ordering::Relaxed)

@@ -214,3 +214,21 @@ fn is_foreign(stat: &[u8]) -> Option<bool> {
     let flags = std::str::from_utf8(&stat[close..]).ok()?.split_whitespace().nth(7)?;
     Some(flags.parse::<u32>().ok()? & EXITING == 0 && !stat[open..].starts_with(b"(lwt-job"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_foreign_unless_it_is_a_pools_or_at_its_end() {
+        let stat = |name: &str, flags: u32| format!("17 ({name}) S 1 2 3 0 -1 {flags} 100 0 0 0");
+        let foreign = |name, flags| is_foreign(stat(name, flags).as_bytes());
+        assert_eq!(foreign("main", 0x40_0040), Some(true));
+        assert_eq!(foreign(") S (lwt-job) R 4 4", 0x40_0040), Some(true));
+        assert_eq!(foreign("main", 0x40_0044), Some(false));
+        assert_eq!(foreign("lwt-job", 0x40_0040), Some(false));
+        assert_eq!(foreign("lwt-job-watch", 0x40_0040), Some(false));
+        assert_eq!(is_foreign(b"17 (cut"), None);
+        assert_eq!(is_foreign(b"17 (main) S 1 2"), None);
+    }
+}

@@ -255,7 +255,10 @@ fn restore(line: &Line, signal: c_int) -> io::Result<()> {
     let Some(below) = get(line.below.load(Relaxed)) else { return Ok(()) };
     let replaced = below.action.install(signal)?;
     if replaced.does() == Does::Ours {
-        line.below.store(below.older, Release);
+        // Who stood behind us may call us; else what was below stays, for a handler that is still on its way.
+        if below.older != NONE {
+            line.below.store(below.older, Release);
+        }
     } else {
         // Somebody has put another one there in this moment, and it shall stay.
         replaced.install(signal)?;

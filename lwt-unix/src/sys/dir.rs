@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::ptr::NonNull;
 
@@ -57,9 +58,11 @@ impl Entries {
             if found.is_null() {
                 return if Errno::last_raw() == 0 { 0 } else { -1 };
             }
-            // SAFETY: rule 2; the name has its zero byte.
+            // SAFETY: rule 2; the name has its zero byte. An entry may be shorter or longer than its type says,
+            // so there is no reference to it.
             let (name, kind, inode) = unsafe {
-                (CStr::from_ptr((*found).d_name.as_ptr()).to_owned(), (*found).d_type, (*found).d_ino)
+                let name = (&raw const (*found).d_name).cast();
+                (CStr::from_ptr(name).to_owned(), (*found).d_type, (*found).d_ino)
             };
             entry = Some(Entry { name, kind, inode });
             0
@@ -81,17 +84,23 @@ impl Entries {
 
     /// Closes the stream, and its descriptor.
     pub(crate) fn close(self) -> io::Result<()> {
-        let stream = self.stream;
-        std::mem::forget(self);
-        // SAFETY: rule 1; it was forgotten, so that this is the last use.
-        once("close", || unsafe { libc::closedir(stream.as_ptr()) }).map(drop)
+        let mut entries = ManuallyDrop::new(self);
+        entries.shut()
+    }
+
+    /// `closedir`, as [`close`](super::close). The stream is used no more.
+    fn shut(&mut self) -> io::Result<()> {
+        // SAFETY: rule 1; private, and called by `close` and `drop`, after which nobody has the stream.
+        match once("close", || unsafe { libc::closedir(self.stream.as_ptr()) }) {
+            Err(error) if error.raw_os_error() != Some(libc::EINTR) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Entries {
     fn drop(&mut self) {
         // Nobody is left to hear of an error.
-        // SAFETY: rule 1; this is the last use.
-        let _ = once("close", || unsafe { libc::closedir(self.stream.as_ptr()) });
+        let _ = self.shut();
     }
 }

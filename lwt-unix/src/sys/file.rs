@@ -95,7 +95,8 @@ pub(crate) fn file_system(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut stat: libc::statfs = unsafe { mem::zeroed() };
     // SAFETY: the structure is the one that the call fills.
     retry("fstatfs", || unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut stat) })?;
-    Ok(stat.f_type as u64)
+    // It has 32 bits, in a type that may have more, or a sign.
+    Ok(u64::from(stat.f_type as u32))
 }
 
 /// `lseek`: the new position, from the beginning of the file.

@@ -213,7 +213,8 @@ pub(crate) fn host_by_address(address: IpAddr) -> Result<Host, Trouble> {
     })
 }
 
-/// The codes of the older calls, as those of `getaddrinfo`; or the system's number, where that is the trouble.
+/// The codes of the older calls, as those of `getaddrinfo`; or the number of the system's, where that is the
+/// trouble.
 fn newer(trouble: c_int, number: c_int) -> Trouble {
     const NETDB_INTERNAL: c_int = -1;
     const HOST_NOT_FOUND: c_int = 1;

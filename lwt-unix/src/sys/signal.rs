@@ -155,27 +155,27 @@ fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
 }
 
 /// Nobody listens to the signal any more, and nobody did before us: what would have happened without us
-/// happens as soon as the handler is left. Unless the system calls somebody else, who has called us.
+/// happens as soon as the handler is left. Unless the system calls somebody else, who has called us, or a
+/// loop has begun to listen since.
 fn leave_to_default(signal: c_int) {
-    // By default nothing happens. It is left in force: a loop may have begun to listen in this moment.
-    if matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH | libc::SIGCONT) {
-        return;
-    }
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: `sigaction` and `raise` may be called in handlers; the structure is filled before it is used.
     unsafe {
         if libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0 {
             let mut action = action.assume_init();
-            let does = Action(action).does();
-            if does == Does::Ours {
-                action.sa_sigaction = libc::SIG_DFL;
-                action.sa_flags = 0;
-                libc::sigaction(signal, &action, ptr::null_mut());
+            match Action(action).does() {
+                // It has put us back after its place was in the table.
+                Does::Ours if table::send(signal) => return,
+                Does::Ours => {
+                    action.sa_sigaction = libc::SIG_DFL;
+                    action.sa_flags = 0;
+                    libc::sigaction(signal, &action, ptr::null_mut());
+                }
+                // The last loop that listened has put it back since the signal came.
+                Does::Default => {}
+                Does::Nothing | Does::Other => return,
             }
-            // The last loop that listened may have put the default back since the signal came.
-            if matches!(does, Does::Ours | Does::Default) {
-                libc::raise(signal);
-            }
+            libc::raise(signal);
         }
     }
 }

@@ -75,6 +75,16 @@ pub enum Flow {
 
 /// The attributes of a terminal (`tcgetattr`). Known at once.
 ///
+/// ```
+/// # fn main() -> Result<(), lwt_core::Error> {
+/// # let ends = nix::pty::openpty(None, None).map_err(std::io::Error::from)?;
+/// # let terminal = lwt_unix::fd::Fd::new(ends.slave)?;
+/// use lwt_unix::term::{LocalFlags, tcgetattr};
+/// assert!(tcgetattr(&terminal)?.local_flags.contains(LocalFlags::ICANON)); // it gives whole lines
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `ENOTTY` when it is none; `EBADF` when closed.
 pub fn tcgetattr(fd: &Fd) -> Result<Termios, Error> {
@@ -84,7 +94,22 @@ pub fn tcgetattr(fd: &Fd) -> Result<Termios, Error> {
 /// Sets the attributes of a terminal (`tcsetattr`). With [`When::Now`] it is done when this returns;
 /// otherwise a job thread waits for the line.
 ///
-/// A cancel does not stop a thread that waits: the attributes are set all the same.
+/// A cancel does not stop a thread that waits: the attributes are set all the same. In a program that is in
+/// the terminal's background the system may stop the whole program here (`SIGTTOU`).
+///
+/// ```
+/// # fn main() -> Result<(), lwt_core::Error> {
+/// # let ends = nix::pty::openpty(None, None).map_err(std::io::Error::from)?;
+/// # let terminal = lwt_unix::fd::Fd::new(ends.slave)?;
+/// use lwt_unix::term::{LocalFlags, When, tcgetattr, tcsetattr};
+/// let mut silent = tcgetattr(&terminal)?;
+/// silent.local_flags.remove(LocalFlags::ECHO);
+/// # let kept = terminal.clone();
+/// lwt_unix::run(async move { tcsetattr(&terminal, When::Drained, &silent).await })?;
+/// # assert!(!tcgetattr(&kept)?.local_flags.contains(LocalFlags::ECHO));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// `ENOTTY`, `EINVAL`; `EBADF` when closed; `Canceled`.
@@ -99,7 +124,16 @@ pub fn tcsetattr(fd: &Fd, when: When, attributes: &Termios) -> Promise<()> {
 }
 
 /// Sends a break for a quarter to half a second, or for `duration` times that or a like time, as the system
-/// takes it (`tcsendbreak`). A job thread waits for it.
+/// takes it (`tcsendbreak`). A job thread waits for it; a cancel does not stop it.
+///
+/// ```
+/// # fn main() -> Result<(), lwt_core::Error> {
+/// # let ends = nix::pty::openpty(None, None).map_err(std::io::Error::from)?;
+/// # let terminal = lwt_unix::fd::Fd::new(ends.slave)?;
+/// lwt_unix::run(async move { lwt_unix::term::tcsendbreak(&terminal, 0).await })?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// As [`tcdrain`].
@@ -109,6 +143,18 @@ pub fn tcsendbreak(fd: &Fd, duration: i32) -> Promise<()> {
 
 /// Waits until what was written is sent (`tcdrain`). A job thread does; a cancel does not stop it.
 ///
+/// ```
+/// # fn main() -> Result<(), lwt_core::Error> {
+/// # let ends = nix::pty::openpty(None, None).map_err(std::io::Error::from)?;
+/// # let terminal = lwt_unix::fd::Fd::new(ends.slave)?;
+/// lwt_unix::run(async move {
+///     terminal.write_all(b"the last words\n").await?;
+///     lwt_unix::term::tcdrain(&terminal).await
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `ENOTTY`; `EBADF` when closed; `Canceled`.
 pub fn tcdrain(fd: &Fd) -> Promise<()> {
@@ -116,6 +162,16 @@ pub fn tcdrain(fd: &Fd) -> Promise<()> {
 }
 
 /// Throws away what is under way (`tcflush`). Done when it returns.
+///
+/// ```
+/// # fn main() -> Result<(), lwt_core::Error> {
+/// # let ends = nix::pty::openpty(None, None).map_err(std::io::Error::from)?;
+/// # let terminal = lwt_unix::fd::Fd::new(ends.slave)?;
+/// use lwt_unix::term::{Queue, tcflush};
+/// tcflush(&terminal, Queue::Input)?; // what was typed too early
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// `ENOTTY`; `EBADF` when closed.
@@ -129,7 +185,20 @@ pub fn tcflush(fd: &Fd, queue: Queue) -> Result<(), Error> {
 }
 
 /// Stops a direction, or lets it go on (`tcflow`). Telling the other side takes a character on the line, for
-/// which there may have to be room first, so a job thread does it.
+/// which there may have to be room first, so a job thread does it; a cancel does not stop it.
+///
+/// ```
+/// # fn main() -> Result<(), lwt_core::Error> {
+/// # let ends = nix::pty::openpty(None, None).map_err(std::io::Error::from)?;
+/// # let terminal = lwt_unix::fd::Fd::new(ends.slave)?;
+/// use lwt_unix::term::{Flow, tcflow};
+/// lwt_unix::run(async move {
+///     tcflow(&terminal, Flow::StopOutput).await?;
+///     tcflow(&terminal, Flow::StartOutput).await
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// As [`tcdrain`].

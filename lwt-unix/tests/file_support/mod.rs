@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use lwt_core::Error;
 use lwt_unix::fd::OsError;
-use lwt_unix::file;
+use lwt_unix::{file, job};
 
-/// Runs a test in a temporary directory of its own, with what is cached answered at once, and again with all calls on
-/// threads.
+/// Runs a test in a temporary directory of its own, with what is cached answered at once, and again with all
+/// calls on threads.
 pub(crate) async fn both_ways<F>(test: impl Fn(PathBuf) -> F + Clone + 'static) -> Result<(), Error>
 where
     F: Future<Output = Result<(), Error>> + 'static,
@@ -31,4 +31,32 @@ pub(crate) fn number(error: &Error) -> Option<i32> {
 /// The call that failed, and what for.
 pub(crate) fn told(error: &Error) -> (&str, &str) {
     OsError::of(error).map_or(("", ""), |os| (os.call(), os.subject().unwrap_or("")))
+}
+
+/// Who has no privileges.
+pub(crate) const NOBODY: u32 = 65_534;
+
+/// Whether this test has privileges.
+pub(crate) fn is_root() -> bool {
+    // SAFETY: no arguments.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Calls `f` without privileges, with all jobs on this thread: what it gives is resolved.
+pub(crate) fn as_nobody<R>(f: impl FnOnce() -> R) -> R {
+    fn become_user(user: u32) {
+        if is_root() || user == 0 {
+            // Not the library's call, which changes all threads.
+            // SAFETY: integers only.
+            let done = unsafe { libc::syscall(libc::SYS_setresuid, -1, user, -1) };
+            assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        }
+    }
+    if !is_root() {
+        return job::with_async_none(f);
+    }
+    become_user(NOBODY);
+    let result = job::with_async_none(f);
+    become_user(0);
+    result
 }

@@ -10,8 +10,8 @@ use super::super::safe::ShmSafe;
 use super::table::{Found, Table};
 use super::{LIVE, Spot, TABLE, USED};
 
-/// A key of a [`Map`](super::Map), there or not. Nobody else changes it, or others of its shard, as long as the value is
-/// there; reading goes on.
+/// A key of a [`Map`](super::Map), there or not. Nobody else changes it, or others of its shard, as long as
+/// the value is there; reading goes on.
 pub struct MapEntry<'a, K, V> {
     object: &'a Object,
     spot: Spot,
@@ -76,7 +76,7 @@ impl<'a, K: ShmSafe, V: ShmSafe> MapEntry<'a, K, V> {
                 _ => {}
             }
         }
-        let table = self.grow()?;
+        let table: Table<'_, K, V> = grow(self.object, self.spot.shard, 0)?;
         match table.find(self.spot.hash, &self.key) {
             Found::Room(slot, empty) => self.put(&table, slot, empty, &value),
             _ => return Err(ShmError::Corrupt),
@@ -94,28 +94,6 @@ impl<'a, K: ShmSafe, V: ShmSafe> MapEntry<'a, K, V> {
 
     fn used(&self) -> u64 {
         self.object.block().word(self.spot.shard + USED).load(Relaxed)
-    }
-
-    /// A table with room for twice what lives, and the live entries in it.
-    #[cold]
-    fn grow(&self) -> Result<Table<'a, K, V>, ShmError> {
-        let inner = self.object.inner();
-        let old = self.table();
-        let (live, _) = old.as_ref().map_or((0, 0), Table::count);
-        let slots = (3 * (live + 1)).max(4);
-        let step = Table::<K, V>::STEP;
-        let block = inner.allocate(slots.checked_mul(step).ok_or(ShmError::TooLarge)?)?;
-        let table = Table::new(block);
-        table.init();
-        if let Some(old) = old
-            && let Err(error) = old.copy_to(&table)
-        {
-            inner.free(block);
-            return Err(error);
-        }
-        inner.replace(self.object.home(self.spot.shard + TABLE), Some(block))?;
-        self.object.block().word(self.spot.shard + USED).store(live, Release);
-        Ok(table)
     }
 
     /// Removes the key, and gives its value.
@@ -145,7 +123,8 @@ impl<'a, K: ShmSafe, V: ShmSafe> MapEntry<'a, K, V> {
         }
     }
 
-    /// Sets the value to what `f` makes of it; `None` stands for no value. `f` must not use other keys of the map.
+    /// Sets the value to what `f` makes of it; `None` stands for no value. `f` must not use other keys of the
+    /// map.
     ///
     /// # Errors
     /// As [`insert`](MapEntry::insert).
@@ -157,4 +136,31 @@ impl<'a, K: ShmSafe, V: ShmSafe> MapEntry<'a, K, V> {
         };
         Ok(new)
     }
+}
+
+/// Replaces a shard's table by one in which `keys` keys, and twice those that live, have room. The caller has
+/// the lock.
+#[cold]
+pub(super) fn grow<K: ShmSafe, V: ShmSafe>(
+    object: &Object,
+    shard: u64,
+    keys: u64,
+) -> Result<Table<'_, K, V>, ShmError> {
+    let inner = object.inner();
+    let old: Option<Table<'_, K, V>> = object.linked(shard + TABLE).map(Table::new);
+    let (live, _) = old.as_ref().map_or((0, 0), Table::count);
+    let slots = (3 * (live + 1)).max(keys.saturating_mul(3) / 2).max(4);
+    let step = Table::<K, V>::STEP;
+    let block = inner.allocate(slots.checked_mul(step).ok_or(ShmError::TooLarge)?)?;
+    let table = Table::new(block);
+    table.init();
+    if let Some(old) = old
+        && let Err(error) = old.copy_to(&table)
+    {
+        inner.free(block);
+        return Err(error);
+    }
+    inner.replace(object.home(shard + TABLE), Some(block))?;
+    object.block().word(shard + USED).store(live, Release);
+    Ok(table)
 }

@@ -1,15 +1,18 @@
 //! [`Map`]: a hash map that many processes change and read at once.
 //!
-//! A map has 64 shards, each with a lock and a table, an open one with linear probing (see `table`). A key belongs to one
-//! shard.
+//! A map has 64 shards, each with a lock and a table, an open one with linear probing (see `table`). A key
+//! belongs to one shard.
 //!
-//! 1. *Changes* take the shard's lock. Each is one store of an entry's state word; what precedes it is in no reader's way,
-//!    and what follows it are counts, which are worked out anew after the holder of the lock has died.
-//! 2. *Reads* take no lock. An entry has room for two values, of which the state word says which one counts, and the word
-//!    changes with each change of the entry: who finds the same word before and after has read one whole value.
-//! 3. *A full table* is replaced by a larger one, in the shard's table word. It is not changed any more then, and freed
-//!    when nobody has it pinned. A reader without a pin looks at the table word again before it believes anything; one that
-//!    iterates has a pin, and goes on in the old table: it sees each entry that is there all the time exactly once.
+//! 1. *Changes* take the shard's lock. Each is one store of an entry's state word; what precedes it is in no
+//!    reader's way, and what follows it are counts, which are worked out anew after the holder of the lock
+//!    has died.
+//! 2. *Reads* take no lock. An entry has room for two values, of which the state word says which one counts,
+//!    and the word changes with each change of the entry: who finds the same word before and after has read
+//!    one whole value.
+//! 3. *A full table* is replaced by a larger one, in the shard's table word. It is not changed any more then,
+//!    and freed when nobody has it pinned. A reader without a pin looks at the table word again before it
+//!    believes anything; one that iterates has a pin, and goes on in the old table: it sees each entry that
+//!    is there all the time exactly once.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -45,8 +48,9 @@ const TRIES: u32 = 100;
 
 /// A hash map of `K` to `V` between processes (`Netmcore_hashtbl`), with a header of the user's.
 ///
-/// Keys are equal when their bytes are. Reading takes no lock; a change locks one of 64 shards, so processes rarely wait
-/// for each other. Iterating locks nothing, and the map may be changed meanwhile, by the one who iterates too.
+/// Keys are equal when their bytes are. Reading takes no lock; a change locks one of 64 shards, so processes
+/// rarely wait for each other. Iterating locks nothing, and the map may be changed meanwhile, by the one who
+/// iterates too.
 ///
 /// A process that dies in a change leaves the map as it was before it, or after it.
 ///
@@ -194,8 +198,8 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
         self.entry(*key)?.remove()
     }
 
-    /// Locks a key's shard, to look and to change in one step. Whoever has two entries of one map at a time may wait for
-    /// itself for ever.
+    /// Locks a key's shard, to look and to change in one step. Whoever has two entries of one map at a time
+    /// may wait for itself for ever.
     ///
     /// # Errors
     /// [`ShmError::Destroyed`].
@@ -231,8 +235,13 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// [`ShmError::Destroyed`].
     pub fn len(&self) -> Result<usize, ShmError> {
         self.object.check()?;
-        let live = |shard| self.object.block().word(shard + LIVE).load(Relaxed) as usize;
-        Ok(Self::shards().map(live).sum())
+        Self::shards().try_fold(0, |sum, shard| {
+            // Its holder may have died before it had counted; then this counts anew.
+            if self.object.block().half(shard).load(Relaxed) != 0 {
+                drop(self.lock(shard)?);
+            }
+            Ok(sum + self.object.block().word(shard + LIVE).load(Relaxed) as usize)
+        })
     }
 
     /// Whether there are none.
@@ -241,6 +250,23 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// [`ShmError::Destroyed`].
     pub fn is_empty(&self) -> Result<bool, ShmError> {
         self.len().map(|len| len == 0)
+    }
+
+    /// Makes room for so many keys in all, so that none of the next insertions has to.
+    ///
+    /// # Errors
+    /// [`ShmError::Destroyed`], and those of growing the pool.
+    pub fn reserve(&self, keys: usize) -> Result<(), ShmError> {
+        // The hash does not deal out evenly.
+        let each = keys as u64 / SHARDS + keys as u64 / SHARDS / 8 + 8;
+        Self::shards().try_for_each(|shard| {
+            let _held = self.lock(shard)?;
+            let slots = self.object.linked(shard + TABLE).map_or(0, |block| Table::<K, V>::new(block).slots);
+            if slots.saturating_mul(3) / 4 < each {
+                entry::grow::<K, V>(&self.object, shard, each)?;
+            }
+            Ok(())
+        })
     }
 
     /// Removes all keys, shard by shard (`clear`).
@@ -261,8 +287,8 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
         Ok(())
     }
 
-    /// All keys and values (`iter`). Nothing is locked: what is there from the beginning to the end comes once, what comes
-    /// or goes meanwhile may be missed.
+    /// All keys and values (`iter`). Nothing is locked: what is there from the beginning to the end comes
+    /// once, what comes or goes meanwhile may be missed.
     pub fn iter(&self) -> MapIter<K, V> {
         let shards = Self::shards().map(|shard| self.object.home(shard + TABLE)).collect();
         MapIter { object: self.object.clone(), shards, table: None, types: PhantomData }

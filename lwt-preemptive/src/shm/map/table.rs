@@ -1,8 +1,8 @@
 //! The table of a shard: entries side by side, each a state word, a key, and two values.
 //!
-//! The state word says what the entry is (empty, live, or dead: passed over, and used again), which of the values counts,
-//! how often it has changed, and 48 bits of the hash. An entry that has been live is never empty again in its table; so a
-//! search may end at an empty one.
+//! The state word says what the entry is (empty, live, or dead: passed over, and used again), which of the
+//! values counts, how often it has changed, and 48 bits of the hash. An entry that has been live is never
+//! empty again in its table; so a search may end at an empty one.
 
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -84,7 +84,8 @@ impl<'a, K: ShmSafe, V: ShmSafe> Table<'a, K, V> {
         (first..slots).chain(0..first.min(slots))
     }
 
-    /// Searches without a lock. `None`: the entry has been changed meanwhile. An error: its value is not a `V`.
+    /// Searches without a lock. `None`: the entry has been changed meanwhile. An error: its value is not a
+    /// `V`.
     #[inline]
     pub(super) fn read(&self, hash: u64, key: &K) -> Option<Option<Result<V, ShmError>>> {
         for slot in self.probe(hash) {

@@ -1,7 +1,7 @@
 //! All interleavings of those who hand jobs to a pool, take them back and close it, with its threads.
 //!
-//! A model in which somebody waits for ever fails: so each of these ends only if every job is taken care of, and every
-//! thread of the pool ends when nobody holds the pool.
+//! A model in which somebody waits for ever fails: so each of these ends only if every job is taken care of,
+//! and every thread of the pool ends when nobody holds the pool.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn loom_two_hand_over_and_two_run() {
         let (pool, done) = (pool(2), Done::new());
         let other = thread::spawn({
             let (pool, done) = (pool.clone(), done.clone());
-            move || drop(submit(&pool, &done))
+            move || _ = submit(&pool, &done)
         });
         submit(&pool, &done);
         other.join().expect("joined");
