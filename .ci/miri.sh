@@ -22,7 +22,8 @@ timeout 900 cargo +nightly miri setup || skip 'its standard library cannot be bu
 readonly FLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks'
 
 quick=(auto_traits cancel cancel_safety_sync condition looking making mutex mvar pause react_events
-    react_promises react_signals reentrancy result retry rough rwlock semaphore storage task thread_end unhandled wakers)
+    react_promises react_serial react_signals react_wild reentrancy result retry rough rwlock semaphore storage
+    stream_wild sync_wild task thread_end unhandled wakers)
 parts=(--lib "${quick[@]/#/--test }")
 if [[ ${LONG:-0} != 0 ]]; then
     parts=(--lib --doc)

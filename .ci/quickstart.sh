@@ -36,6 +36,12 @@ job --dir "$scratch/dir" --connections 3
 grep -qxF 'quickstart: 3 files, 3000003 bytes, all digests agree' "$scratch/out" || fail 'an unexpected summary'
 cat "$scratch/out"
 
+job --kill-one
+((status == 0)) || fail "status $status when a worker was killed"
+grep -qE 'worker [0-9]+ has been killed' "$scratch/err" || fail 'no worker was killed'
+grep -qxE 'quickstart: [1-9][0-9]* files, [1-9][0-9]* bytes, all digests agree' "$scratch/out" || fail 'a kill lost something'
+cat "$scratch/out"
+
 job --dir "$scratch/missing"
 ((status == 1)) || fail "status $status, not 1, for a directory that does not exist"
 [[ -s $scratch/err ]] || fail 'nothing on stderr about a directory that does not exist'

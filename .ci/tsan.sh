@@ -25,6 +25,6 @@ tsan() {
     cargo +nightly test -Zbuild-std --target "$TARGET" "$@"
 }
 set -x
-tsan -p lwt-preemptive --lib --test channel --test detach --test detach_bounds --test handle --test lock_fair --test lock_rules --test parallel
+tsan -p lwt-preemptive --lib --test channel --test detach --test detach_bounds --test handle --test lock_fair --test lock_rules --test lock_section --test parallel
 # A thread that computes looks asleep now and then here, because its memory accesses may wait for a lock.
 tsan -p lwt-unix --test job_detach --test job_pool -- --skip does_not_grow_while_jobs_compute

@@ -1,5 +1,5 @@
-//! Two loops on one thread: an echo server on this library's loop, and a clock on calloop's, a loop that knows
-//! nothing of promises, as those of user interfaces do not.
+//! Two loops on one thread: an echo server on this library's loop, and a clock on calloop's, a loop that
+//! knows nothing of promises, as those of user interfaces do not.
 //!
 //! ```text
 //! cargo run --example loops -- --outside calloop --ticks 5
@@ -9,15 +9,15 @@
 //! It prints `listening on ADDRESS`, a line for each tick of the clock, and when the last tick has come
 //! `N ticks, B bytes sent back`. Both ways print the same:
 //!
-//! 1. *calloop outside*: calloop owns the thread. Our loop is its [`Guest`]: one more descriptor that it waits
-//!    for, and a turn whenever it says so.
-//! 2. *lwt outside*: [`run`](lwt::run) owns the thread, with an [`Engine`] that waits by calloop: [`Calloop`].
-//!    So calloop's callbacks run inside our turns.
+//! 1. *calloop outside*: calloop owns the thread. Our loop is its [`Guest`]: one more descriptor that it
+//!    waits for, and a turn whenever it says so.
+//! 2. *lwt outside*: [`run`](lwt::run) owns the thread, with an [`Engine`] that waits by calloop:
+//!    [`Calloop`]. So calloop's callbacks run inside our turns.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -136,12 +136,7 @@ fn clock(calloop: &LoopHandle<'static, ()>, ticks: u32, every: Duration) -> Resu
 /// calloop owns the thread: our loop has its turns between its waits.
 fn as_guest(calloop: &mut EventLoop<'static, ()>, end: &Promise<()>) -> Result<(), Error> {
     let guest = Rc::new(Guest::new()?);
-    // Nothing to do when it becomes readable but to end calloop's wait.
-    let source = Generic::new(Rc::clone(&guest), Interest::READ, Mode::Level);
-    calloop
-        .handle()
-        .insert_source(source, |_, _, _| Ok(PostAction::Continue))
-        .map_err(|refused| refused.error)?;
+    wake_by(&calloop.handle(), Rc::clone(&guest))?;
     loop {
         let wait = guest.turn()?;
         if !end.is_pending() {
@@ -149,6 +144,14 @@ fn as_guest(calloop: &mut EventLoop<'static, ()>, end: &Promise<()>) -> Result<(
         }
         calloop.dispatch(timeout(wait, guest.now()), &mut ())?;
     }
+}
+
+/// Has calloop's wait end when this is readable. There is nothing else to do then.
+fn wake_by(calloop: &LoopHandle<'static, ()>, fd: impl AsFd + 'static) -> Result<(), Error> {
+    let source = Generic::new(fd, Interest::READ, Mode::Level);
+    let inserted = calloop.insert_source(source, |_, _, _| Ok(PostAction::Continue));
+    inserted.map_err(|refused| refused.error)?;
+    Ok(())
 }
 
 /// How long calloop may wait.
@@ -170,18 +173,10 @@ struct Calloop {
 
 impl Calloop {
     fn new(calloop: EventLoop<'static, ()>) -> Result<Calloop, Error> {
-        let engine = Calloop { calloop: RefCell::new(calloop), descriptors: MioEngine::new()? };
-        engine.watch()?;
-        Ok(engine)
-    }
-
-    /// Has calloop wake up when there is something to be had from the descriptors.
-    fn watch(&self) -> io::Result<()> {
-        let pollable: Option<OwnedFd> = self.descriptors.pollable()?;
-        let source = Generic::new(pollable.ok_or(io::ErrorKind::Unsupported)?, Interest::READ, Mode::Level);
-        let inserted =
-            self.calloop.borrow().handle().insert_source(source, |_, _, _| Ok(PostAction::Continue));
-        inserted.map(drop).map_err(|refused| io::Error::other(refused.error.to_string()))
+        let descriptors = MioEngine::new()?;
+        let pollable: OwnedFd = descriptors.pollable()?.ok_or(io::Error::from(io::ErrorKind::Unsupported))?;
+        wake_by(&calloop.handle(), pollable)?;
+        Ok(Calloop { calloop: RefCell::new(calloop), descriptors })
     }
 }
 
@@ -203,7 +198,8 @@ impl Engine for Calloop {
     }
 
     fn poll(&self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
-        // It stays borrowed while calloop's callbacks run: they may do everything with promises, but no `run`.
+        // It stays borrowed while calloop's callbacks run: they may do everything with promises, but no
+        // `run`.
         let mut calloop = self.calloop.borrow_mut();
         calloop.dispatch(timeout(wait, self.now()), &mut ()).map_err(io::Error::other)?;
         self.descriptors.poll(Wait::No, events)
@@ -214,8 +210,8 @@ impl Engine for Calloop {
     }
 
     fn after_fork(&self) -> io::Result<()> {
-        self.descriptors.after_fork()?;
-        self.watch()
+        // calloop would share its poller with the parent, and has no way to begin anew.
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

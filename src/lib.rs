@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`lwt_core`] | promises, cancellation, task-local storage, lists, streams, events, locks, scopes |
 //! | [`lwt_unix`] | the main loop, timers, descriptors, sockets, files, signals, processes, jobs |
-//! | [`lwt_preemptive`] | blocking calls on threads, the way back, channels, the runtime lock |
+//! | [`lwt_preemptive`] | blocking calls on threads, the way back, channels, the runtime lock; worker processes, shared memory |
 //!
 //! What they have lies side by side here:
 //!
@@ -23,6 +23,7 @@
 //! | processes | [`process`], [`signal`], [`notification`], [`finalise`], [`platform`] |
 //! | blocking calls | [`detach`](mod@detach), [`job`], [`parallel`], [`domain`], [`channel`], [`cpu`] |
 //! | what threads share | [`lock`] |
+//! | worker processes | [`worker`], [`prefork`]; [`shm`] for what they share |
 //! | tests | [`test!`], [`sim`], [`sim_test!`], [`faults`] |
 //!
 //! ```
@@ -46,11 +47,15 @@ pub mod docs;
 pub use lwt_core::*;
 pub use lwt_preemptive::{
     CannotBlock, Handle, LoopEnded, NoLoop, Remote, RemoteResolver, channel, detach, domain, lock, parallel,
-    remote_task, remote_wait, run_in_main, run_in_main_dont_wait,
+    remote_task, remote_wait, run_in_main, run_in_main_dont_wait, shm, shm_safe,
 };
+#[cfg(feature = "worker")]
+pub use lwt_preemptive::{main, prefork, worker, workers};
+#[cfg(not(feature = "worker"))]
+pub use lwt_unix::main;
 pub use lwt_unix::{
     NestedRun, Timeout, at_exit, auto_pause, enter_iter_hooks, exit_hooks, handle_unix_error,
-    leave_iter_hooks, main, run, set_spin, sim_test, sleep, test, timeout, with_timeout, within,
+    leave_iter_hooks, run, set_spin, sim_test, sleep, test, timeout, with_timeout, within,
 };
 pub use lwt_unix::{
     bytes, cpu, engine, entry, faults, fd, file, finalise, job, main_loop, names, net, notification,

@@ -7,6 +7,7 @@
 
 use std::process::{Command, Stdio};
 
+use crate::libuv;
 use crate::measure::{Measure, Outcome};
 use crate::table::Table;
 
@@ -15,6 +16,9 @@ const WATCHDOG: u32 = 120;
 
 /// One runtime's way of doing a row's work: so many operations, one measurement.
 pub type Side = fn(u64) -> Outcome;
+
+/// How many sides a row may have.
+pub const SIDES: usize = 5;
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +43,22 @@ pub struct Row {
     pub tokio: Option<Side>,
     /// smol, `LocalExecutor`.
     pub smol: Option<Side>,
+    /// libuv, where it is installed.
+    pub libuv: Option<Side>,
     /// The same work with no runtime at all: the limit.
     pub floor: Option<Side>,
 }
 
 impl Row {
     /// The sides that there are, in the order of the columns.
-    pub fn sides(&self) -> [(&'static str, Option<Side>); 4] {
-        [("lwt", Some(self.lwt)), ("tokio", self.tokio), ("smol", self.smol), ("floor", self.floor)]
+    pub fn sides(&self) -> [(&'static str, Option<Side>); SIDES] {
+        [
+            ("lwt", Some(self.lwt)),
+            ("tokio", self.tokio),
+            ("smol", self.smol),
+            ("libuv", self.libuv.filter(|_| libuv::is_there())),
+            ("floor", self.floor),
+        ]
     }
 }
 
@@ -103,7 +115,7 @@ pub fn parent(rows: &[Row], options: &Options) -> Result<(), String> {
     let table = Table::new(&rows, options.rounds);
     for row in rows {
         let ops = ((row.ops as f64 * options.scale) as u64).max(1);
-        let mut rounds: [Vec<Measure>; 4] = Default::default();
+        let mut rounds: [Vec<Measure>; SIDES] = Default::default();
         for _ in 0..options.rounds {
             for (taken, (side, exists)) in rounds.iter_mut().zip(row.sides()) {
                 if exists.is_some() && options.takes(side) {

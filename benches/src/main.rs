@@ -1,4 +1,5 @@
-//! The lwt runtime beside tokio (current thread) and smol (local executor), measured in the same run.
+//! The lwt runtime beside tokio (current thread), smol (local executor) and, where it is installed, libuv,
+//! measured in the same run.
 //!
 //! ```text
 //! lwt-benches [FILTER ...] [--sides S,..] [--rounds N] [--scale X] [--list]
@@ -6,10 +7,11 @@
 //! ```
 //!
 //! The first form prints the table. It measures each side of each row in a child process of its own, by the
-//! second form, and takes the sides in turn (lwt, tokio, smol, lwt, tokio, smol, …), so that a slow minute of the
+//! second form, and takes the sides in turn (lwt, tokio, smol, lwt, …), so that a slow minute of the
 //! machine meets all of them. The second form prints one number per line and is what `instructions.sh` counts.
 
 mod harness;
+mod libuv;
 mod measure;
 mod rows;
 mod runtimes;

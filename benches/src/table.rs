@@ -1,6 +1,6 @@
 //! The table: aligned for the terminal, and Markdown as it stands.
 
-use crate::harness::Row;
+use crate::harness::{Row, SIDES};
 use crate::measure::Measure;
 
 /// Widths of the columns: name, what, then the figures.
@@ -23,11 +23,11 @@ impl Table {
         println!("Median (smallest) of {rounds} interleaved rounds; a ratio below 1 is in favour of lwt.\n");
         let mut line = format!("| {:NAME$} | {:width$} | unit  ", "row", "one operation");
         let mut rule = format!("|-{:-<NAME$}-|-{:-<width$}-|-------", "", "");
-        for column in ["lwt", "tokio", "smol", "floor"] {
+        for column in ["lwt", "tokio", "smol", "libuv", "floor"] {
             line += &format!("| {column:>FIGURE$} ");
             rule += &format!("|-{:-<FIGURE$}:", "");
         }
-        for column in ["lwt/tokio", "lwt/smol", "goal"] {
+        for column in ["lwt/tokio", "lwt/smol", "lwt/libuv", "goal"] {
             line += &format!("| {column:>RATIO$} ");
             rule += &format!("|-{:-<RATIO$}:", "");
         }
@@ -36,7 +36,7 @@ impl Table {
     }
 
     /// Prints a row, and a second line for its second figure.
-    pub fn row(&self, row: &Row, rounds: &[Vec<Measure>; 4]) {
+    pub fn row(&self, row: &Row, rounds: &[Vec<Measure>; SIDES]) {
         let values = rounds.each_ref().map(|taken| summary(taken.iter().map(|measure| measure.value)));
         self.line(row.name, row.what, row.unit, &values, row.goal);
         if let Some(aside) = row.aside {
@@ -46,7 +46,7 @@ impl Table {
         }
     }
 
-    fn line(&self, name: &str, what: &str, unit: &str, sides: &[Option<Summary>; 4], goal: Option<&str>) {
+    fn line(&self, name: &str, what: &str, unit: &str, sides: &[Option<Summary>; SIDES], goal: Option<&str>) {
         let width = self.width;
         let mut line = format!("| {name:NAME$} | {what:width$} | {unit:5} ");
         for side in sides {
@@ -54,8 +54,8 @@ impl Table {
                 .map_or("–".to_owned(), |side| format!("{} ({})", number(side.median), number(side.least)));
             line += &format!("| {text:>FIGURE$} ");
         }
-        let [own, tokio, smol, _] = sides;
-        for peer in [tokio, smol] {
+        let [own, tokio, smol, libuv, _] = sides;
+        for peer in [tokio, smol, libuv] {
             let ratio = match (own, peer) {
                 // The second figures are not all of the kind where less is better: they get no ratio.
                 (Some(own), Some(peer)) if !name.is_empty() => format!("{:.2}", own.median / peer.median),

@@ -14,12 +14,14 @@ use crate::digest;
 use crate::options::Options;
 use crate::report::Report;
 use crate::tree::Entry;
+use crate::workers::Workers;
 
 /// What the clients share. They are tasks of one thread, so no lock is needed.
 struct Work {
     dir: Arc<Path>,
     /// The files that no client has in hand.
     files: RefCell<VecDeque<Entry>>,
+    workers: Rc<Workers>,
     /// Whether the user knows that there is no connection to the server.
     told: Cell<bool>,
     report: Rc<Report>,
@@ -34,12 +36,14 @@ pub(crate) async fn all(
     files: Vec<Entry>,
     server: SocketAddr,
     options: &Options,
+    workers: &Rc<Workers>,
     report: &Rc<Report>,
 ) -> Result<(), Error> {
     let clients = options.connections.min(files.len());
     let work = Rc::new(Work {
         dir: options.dir.as_path().into(),
         files: RefCell::new(files.into()),
+        workers: Rc::clone(workers),
         told: Cell::new(false),
         report: Rc::clone(report),
     });
@@ -76,27 +80,41 @@ impl Work {
     ///
     /// # Errors
     /// If there is no connection to the server.
-    async fn compare(&self, client: &mut Client, file: &Entry) -> Result<(), Error> {
-        // The job is under way from here on, and the download beside it.
-        let path = self.dir.join(&file.path);
+    async fn compare(self: &Rc<Work>, client: &mut Client, file: &Entry) -> Result<(), Error> {
+        // The job and the worker are under way from here on, and the download beside them.
+        let path: Arc<Path> = self.dir.join(&file.path).into();
+        let by_worker = spawn({
+            let (work, path) = (Rc::clone(self), Arc::clone(&path));
+            async move { work.workers.digest(&path).await }
+        });
         let on_disk = job::detach_result(move || digest::of_file(&path));
         let downloaded = client.download(&file.path, |bytes| self.report.progress(bytes)).await;
         let name = &file.path;
         let downloaded = match downloaded {
             Err(Failure::NoServer(error)) => {
                 on_disk.cancel();
+                by_worker.cancel();
                 return Err(error);
             }
             Err(Failure::NoFile(error)) => Err(error),
             Ok(digest) => Ok(digest),
         };
-        match (on_disk.await, downloaded) {
-            (Ok(disk), Ok(download)) if disk == download => self.report.agrees(disk.bytes),
-            (Ok(disk), Ok(download)) => {
-                self.report.problem(&format!("{name:?}: differs: on disk {disk}; downloaded {download}"));
+        match (on_disk.await, by_worker.await, downloaded) {
+            (Ok(disk), Ok(worker), Ok(download)) => {
+                // Without workers there are only two of them.
+                let worker = worker.unwrap_or(disk);
+                if disk == download && disk == worker {
+                    self.report.agrees(disk.bytes);
+                } else {
+                    self.report.problem(&format!(
+                        "{name:?}: differs: on disk {disk}; downloaded {download}; by a worker {worker}"
+                    ));
+                }
             }
-            // If it cannot be read here, that is also why the server did not give it.
-            (Err(error), _) | (Ok(_), Err(error)) => self.report.problem(&format!("{name:?}: {error}")),
+            // If it cannot be read here, that is also why the others did not get it.
+            (Err(error), _, _) | (Ok(_), Err(error), _) | (Ok(_), Ok(_), Err(error)) => {
+                self.report.problem(&format!("{name:?}: {error}"));
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ const PIECE: usize = 128 * 1024;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest {
     pub(crate) bytes: u64,
-    sum: [u8; 32],
+    pub(crate) sum: [u8; 32],
 }
 
 /// Hashes what comes in pieces.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Server and clients are tasks of one thread; what may block (listing, reading and hashing files) is
-//! detached to job threads.
+//! detached to job threads. Each file is read and hashed once more by a worker process: `--kill-one` kills one
+//! of them in mid-run, to show that nothing is lost by it.
 //!
 //! | file | what it has |
 //! |---|---|
@@ -21,6 +22,7 @@
 //! | `client` | one client: its connection, its downloads |
 //! | `check` | all clients: the files shared out among them, the comparing |
 //! | `digest` | SHA-256 of what arrives and of what is on disk |
+//! | `workers` | the same by worker processes |
 //! | `report` | the progress bar, the problems, the summary line |
 //!
 //! Exit codes: 0, all digests agree; 1, they do not or something could not be done; 2, the command line is
@@ -38,6 +40,7 @@ mod status;
 mod target;
 mod tree;
 mod wire;
+mod workers;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -52,8 +55,11 @@ use self::files::Root;
 use self::options::{Command, Options};
 use self::report::{Report, complain, say};
 use self::server::Limits;
+use self::workers::Workers;
 
 lwt::main! {
+    workers [workers::of_file];
+
     async fn main() -> ExitCode {
         let done = match options::parse() {
             Ok(Command::Help) => return say(options::HELP.trim_end()),
@@ -98,7 +104,9 @@ async fn check(mut options: Options) -> Result<ExitCode, Error> {
             (address, Some(server))
         }
     };
-    check::all(tree.files, address, &options, &report).await?;
+    let workers = Rc::new(Workers::start(tree.files.len(), &options, &report)?);
+    check::all(tree.files, address, &options, &workers, &report).await?;
+    workers.end().await?;
     if let Some(server) = server {
         server.cancel();
         let _ = server.await; // what it says is that it was cancelled
@@ -123,20 +131,25 @@ fn named(options: &Options) -> impl FnOnce(Error) -> Error {
     move |error| Error::msg(format!("{dir}: {error}"))
 }
 
-/// Takes as many descriptors as the system lets us have, and fewer connections if they are too few.
+/// Takes as many descriptors as the system lets us have, and fewer connections and workers if they are too
+/// few.
 fn fit_descriptors(options: &mut Options) {
     /// What the program has open by itself, generously.
     const OURS: usize = 32;
     /// Both ends, the file on disk, the file that the server sends, and the directories on the way to it.
     const EACH: usize = 6;
+    /// What the program has of a worker.
+    const WORKER: usize = 10;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
-    let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OURS) / EACH;
-    if options.connections > most.max(1) {
-        options.connections = most.max(1);
+    let spare = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OURS);
+    let workers = options.workers.min(spare / 2 / WORKER);
+    let connections = options.connections.min((spare - workers * WORKER) / EACH).max(1);
+    if connections < options.connections || workers < options.workers {
+        options.connections = connections;
+        options.workers = workers;
         complain(&format!(
-            "{} connections, since there can be only {limit} descriptors",
-            options.connections
+            "{connections} connections and {workers} workers, since there can be only {limit} descriptors"
         ));
     }
 }

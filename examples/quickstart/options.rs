@@ -2,7 +2,9 @@
 
 use std::env;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -16,6 +18,8 @@ Usage: quickstart [OPTION]...
   --dir DIR          the directory; without this option it is the checkout when cargo runs the
                      program, else the current directory
   --connections N    so many clients at once (64)
+  --workers N        so many worker processes; with 0 there is no third digest (one for each processor)
+  --kill-one         kills a worker process in mid-run, which must not change the outcome
   --all              also what is left out otherwise: `.git`, and directories that a CACHEDIR.TAG
                      says are caches, such as cargo's `target`
   --timeout SECONDS  how long a peer may be silent, and how long the head of a request may take (30)
@@ -43,6 +47,8 @@ pub(crate) struct Options {
     pub(crate) dir: PathBuf,
     pub(crate) connections: usize,
     pub(crate) all: bool,
+    pub(crate) kill_one: bool,
+    pub(crate) workers: usize,
     pub(crate) patience: Duration,
     pub(crate) listen: SocketAddr,
     pub(crate) server: Option<SocketAddr>,
@@ -57,6 +63,8 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         dir: env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from),
         connections: 64,
         all: false,
+        kill_one: false,
+        workers: thread::available_parallelism().map_or(1, NonZero::get),
         patience: Duration::from_secs(30),
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         server: None,
@@ -72,6 +80,8 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
                 })?;
             }
             Long("all") => options.all = true,
+            Long("workers") => options.workers = parser.value()?.parse()?,
+            Long("kill-one") => options.kill_one = true,
             Long("timeout") => {
                 options.patience = parser.value()?.parse_with(|text| {
                     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;

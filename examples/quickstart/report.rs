@@ -46,6 +46,11 @@ impl Report {
         self.bar.suspend(|| complain(text));
     }
 
+    /// Something that the user may want to know.
+    pub(crate) fn note(&self, text: &str) {
+        self.bar.suspend(|| complain(text));
+    }
+
     /// Prints the summary line; the exit code that goes with it.
     pub(crate) fn summary(&self) -> ExitCode {
         self.bar.finish_and_clear();

@@ -130,8 +130,8 @@ impl Drop for Open<'_> {
     }
 }
 
-/// The servers in the order in which a connection tries them: those that are up first, and of these the least busy;
-/// among equals, the one that has had the fewest.
+/// The servers in the order in which a connection tries them: those that are up first, and of these the least
+/// busy; among equals, the one that has had the fewest.
 pub(crate) fn in_order(backends: &[Rc<Backend>]) -> Vec<Rc<Backend>> {
     let mut order: Vec<_> = backends.to_vec();
     order.sort_by_key(|backend| (!backend.up.get(), backend.open_count(), backend.taken.get()));

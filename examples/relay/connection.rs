@@ -15,8 +15,8 @@ use super::{Relay, complain};
 /// How long a connection waits for a descriptor, if there is none, before it tries again.
 const SHORTAGE: Duration = Duration::from_millis(20);
 
-/// Passes a client's connection on. Whatever goes wrong is counted, told where it is of interest, and ends in a reset
-/// of both sides.
+/// Passes a client's connection on. Whatever goes wrong is counted, told where it is of interest, and ends in
+/// a reset of both sides.
 pub(crate) async fn run(client: TcpStream, peer: SocketAddr, relay: &Relay) -> Result<(), Error> {
     // Answers and questions go on as they come.
     let _ = client.set_nodelay(true);

@@ -1,4 +1,5 @@
-//! A TCP relay and balancer: it takes connections on one address and passes each on to one of several servers.
+//! A TCP relay and balancer: it takes connections on one address and passes each on to one of several
+//! servers.
 //!
 //! ```text
 //! cargo run --release --example relay -- --listen 127.0.0.1:8080 --to 127.0.0.1:8001 --to 127.0.0.1:8002
@@ -6,12 +7,13 @@
 //!
 //! It prints `listening on ADDRESS` on standard output, and reports with `kill -USR1`.
 //!
-//! 1. *Choice.* A connection goes to the server with the fewest connections, of those that are up. One that does
-//!    not answer in time is down until a check finds it up again; the connection goes on to the next. If none
-//!    takes it, it is reset.
-//! 2. *Bytes* are spliced from socket to socket where the system can do that. The end of one direction is passed
-//!    on as the end of that direction; a reset of one side is a reset of the other, so that nobody takes a part
-//!    for the whole.
+//! 1. *Choice.* A connection goes to the server with the fewest connections, of those that are up. One that
+//!    does not answer in time is down until a check finds it up again; the connection goes on to the next. If
+//!    none takes it, it is reset.
+//! 2. *Bytes* are spliced from socket to socket where the system can do that. The end of one direction is
+//!    passed on as the end of that direction; a reset of one side is a reset of the other, so that nobody
+//!    takes a part for the whole. (A side that is reset after its own end is found out by the next byte for
+//!    it, or by `--idle`.)
 //! 3. *Limits.* Over `--limit` connections, and when descriptors run out, who wants to connect waits in the
 //!    listener's queue; who has come in when the last one went waits for another. So that they cannot all be
 //!    clients', there are never more connections than half of the descriptors. With `--idle`, a connection on
@@ -19,10 +21,10 @@
 //! 4. *The end.* SIGTERM or SIGINT closes the listener. Connections may come to their end within `--grace`
 //!    seconds; then, or at a second signal, they are reset. The exit code is 0.
 //!
-//! Files: `backend`, one server, its health and its counts; `connection`, one connection; `report`, what SIGUSR1
-//! prints; `options`, the command line.
+//! Files: `backend`, one server, its health and its counts; `connection`, one connection; `report`, what
+//! SIGUSR1 prints; `options`, the command line.
 
-mod backend;
+pub(crate) mod backend;
 mod connection;
 pub(crate) mod options;
 mod report;
@@ -161,7 +163,7 @@ impl Relay {
 
     /// Waits for the connections to end, for as long as the grace time at most, or until `hurry`.
     async fn drain(&self, hurry: Promise<()>) -> Result<(), Error> {
-        let connections: Vec<_> = self.live.take().into_values().collect();
+        let connections: Vec<_> = self.live.borrow().values().cloned().collect();
         let ended =
             join(connections.iter().map(|connection| connection.clone().catch(|_error| Promise::ready(()))));
         choose([ended, lwt::sleep(self.options.grace), hurry]).await?;
@@ -170,7 +172,8 @@ impl Relay {
             complain(&format!("{} connections reset", late.len()));
         }
         late.iter().for_each(Promise::cancel);
-        // A cancel appears as an error where the connection waits; it resets both of its sides on the way out.
+        // A cancel appears as an error where the connection waits; it resets both of its sides on the way
+        // out.
         join(late.into_iter().map(|connection| connection.catch(|_error| Promise::ready(())))).await
     }
 }

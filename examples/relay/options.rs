@@ -1,6 +1,8 @@
 //! The command line.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -43,13 +45,13 @@ impl Options {
         let mut words = lexopt::Parser::from_env();
         while let Some(word) = words.next()? {
             match word {
-                Long("listen") => listen = Some(words.value()?.parse()?),
-                Long("to") => to.push(words.value()?.parse()?),
-                Long("connect-timeout") => connect_timeout = seconds(&mut words)?,
-                Long("check-every") => check_every = seconds(&mut words)?,
-                Long("limit") => limit = words.value()?.parse()?,
-                Long("idle") => idle = seconds(&mut words)?,
-                Long("grace") => grace = seconds(&mut words)?,
+                Long("listen") => listen = Some(value("--listen", &mut words)?),
+                Long("to") => to.push(value("--to", &mut words)?),
+                Long("connect-timeout") => connect_timeout = seconds("--connect-timeout", &mut words)?,
+                Long("check-every") => check_every = seconds("--check-every", &mut words)?,
+                Long("limit") => limit = value("--limit", &mut words)?,
+                Long("idle") => idle = seconds("--idle", &mut words)?,
+                Long("grace") => grace = seconds("--grace", &mut words)?,
                 Long("help") | Short('h') => return Ok(None),
                 _ => return Err(word.unexpected()),
             }
@@ -57,6 +59,12 @@ impl Options {
         let listen = listen.ok_or("--listen is missing")?;
         if to.is_empty() {
             return Err("there is no server to pass connections on to: --to is missing".into());
+        }
+        if to.contains(&listen) {
+            return Err(format!("--to {listen} would pass connections on to the relay itself").into());
+        }
+        if connect_timeout.is_zero() {
+            return Err("--connect-timeout 0 would let no server answer".into());
         }
         if limit == 0 {
             return Err("--limit 0 would let nobody in".into());
@@ -69,7 +77,13 @@ impl Options {
     }
 }
 
-fn seconds(words: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
-    let seconds = words.value()?.parse()?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string().into())
+/// The value of an option.
+fn value<T: FromStr<Err: Display>>(option: &str, words: &mut lexopt::Parser) -> Result<T, lexopt::Error> {
+    let word = words.value()?.string()?;
+    word.parse().map_err(|error| format!("{option} {word}: {error}").into())
+}
+
+fn seconds(option: &str, words: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
+    let seconds = value(option, words)?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{option} {seconds}: {error}").into())
 }

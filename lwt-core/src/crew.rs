@@ -16,6 +16,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
 
+use crate::func::let_go;
 use crate::promise::attach::caught;
 use crate::waiters::{Place, Waiters};
 use crate::{Canceller, Error, Promise, Resolver, iterate, task};
@@ -113,7 +114,7 @@ impl<P: 'static, F: 'static> Crew<P, F> {
     /// Nothing more is to be asked for.
     fn finish(&self) {
         self.over.set(true);
-        drop(self.work.take());
+        let_go(self.work.take());
     }
 
     /// Keeps the first failure. As with `join`, further ones are not told.
@@ -133,9 +134,14 @@ impl<P: 'static, F: 'static> Crew<P, F> {
 
     /// Has `call` use the work, if it is not over.
     fn call<R: 'static>(&self, call: impl FnOnce(&mut Work<P, F>) -> Promise<R>) -> Option<Promise<R>> {
-        let mut work = self.work.take()?;
+        let Some(mut work) = self.work.take() else {
+            let_go(call);
+            return None;
+        };
         let promise = caught(|| call(&mut work));
-        if !self.over.get() {
+        if self.over.get() {
+            let_go(work);
+        } else {
             self.work.set(Some(work));
         }
         Some(promise)

@@ -1,7 +1,16 @@
-//! [`Func`]: a user's function that several callbacks call, one at a time.
+//! [`Func`]: a user's function that several callbacks call, one at a time. [`let_go`]: the end of a user's
+//! value.
 
 use std::cell::Cell;
 use std::rc::Rc;
+
+use crate::promise::cascade::guarded;
+
+/// Drops a value in the midst of something that its panic is not to disturb: that goes to the
+/// unhandled-rejection hook.
+pub(crate) fn let_go<T>(value: T) {
+    guarded(|| drop(value));
+}
 
 /// A handle on a function, or on other state that user code changes. No borrow is held while it is in use: it
 /// is out of its place, and comes back also when it panics.

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
+use crate::func::let_go;
 use crate::waiters::{Line, Waiters, join_line};
 use crate::{Promise, Resolver, task};
 
@@ -186,13 +187,18 @@ impl<T: 'static> Inner<T> {
 
     /// Gives the empty box to the first writer.
     fn promote(&self) {
+        // Values of writers that are being cancelled: they end when the box is full again.
+        let mut given_up = Vec::new();
         while let Some(Writer { done, value }) = self.writers.pop() {
             if done.is_pending() {
                 self.full.set(true);
                 self.value.set(Some(value));
-                return done.wakeup_later(());
+                done.wakeup_later(());
+                break;
             }
+            given_up.push(value);
         }
+        let_go(given_up);
     }
 }
 

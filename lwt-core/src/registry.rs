@@ -1,7 +1,8 @@
 //! The registry of pending promises (feature `registry`): what hangs, and on what.
 //!
 //! Every cell is in a list of its thread from its making until it is freed. [`pending`] walks the list and
-//! describes those that are pending: where each was made, and what it waits on. Without the feature nothing
+//! describes those that are pending: where each was made, what it was [named](crate::Promise::named), and what
+//! it waits on. Without the feature nothing
 //! of this exists.
 //!
 //! ```
@@ -35,6 +36,8 @@ pub struct Entry {
     pub kind: Kind,
     /// The line that made it.
     pub origin: &'static Location<'static>,
+    /// What it was [named](crate::Promise::named).
+    pub name: Option<&'static str>,
     /// The promises that it waits on now. A task that waits on foreign futures only has none.
     pub waits_on: Vec<u64>,
 }
@@ -57,7 +60,11 @@ pub enum Kind {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{} {:?} made at {}", self.id, self.kind, self.origin)?;
+        write!(f, "#{} {:?} ", self.id, self.kind)?;
+        if let Some(name) = self.name {
+            write!(f, "{name:?} ")?;
+        }
+        write!(f, "made at {}", self.origin)?;
         for (place, id) in self.waits_on.iter().enumerate() {
             write!(f, "{}#{id}", if place == 0 { ", waits on " } else { ", " })?;
         }
@@ -71,11 +78,18 @@ pub(crate) struct Record {
     id: Cell<u64>,
     line: &'static Location<'static>,
     future: Cell<bool>,
+    name: Cell<Option<&'static str>>,
 }
 
 impl Record {
     pub(crate) fn new(origin: Origin) -> Record {
-        Record { links: Links::new(), id: Cell::new(0), line: origin.line, future: Cell::new(false) }
+        Record {
+            links: Links::new(),
+            id: Cell::new(0),
+            line: origin.line,
+            future: Cell::new(false),
+            name: Cell::new(None),
+        }
     }
 }
 
@@ -116,6 +130,11 @@ pub(crate) fn is_future(cell: Raw) {
     cell.record.future.set(true);
 }
 
+/// Notes what a cell is to be called.
+pub(crate) fn name(cell: Raw, name: &'static str) {
+    cell.record.name.set(Some(name));
+}
+
 /// The pending ones: they stay alive whatever is found out about them, which compresses chains of forwarded
 /// ones.
 fn pending_cells() -> Vec<Raw> {
@@ -143,7 +162,8 @@ fn entry(cell: Raw) -> Entry {
         Route::Source => Kind::Combinator,
     };
     let waits_on = crate::promise::cancel::waits_on(cell).iter().map(|on| on.record.id.get()).collect();
-    Entry { id: cell.record.id.get(), kind, origin: cell.record.line, waits_on }
+    let record = &cell.record;
+    Entry { id: record.id.get(), kind, origin: record.line, name: record.name.get(), waits_on }
 }
 
 /// All pending promises of this thread, oldest first.

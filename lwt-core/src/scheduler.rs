@@ -61,8 +61,9 @@ pub fn awake() {
 /// Enters, or leaves, a section of this thread in which its promises are not to be resolved; gives whether it
 /// was in one. For a lock that guards what callbacks use, while the loop has given it up.
 ///
-/// In a section a [`Resolver`](crate::Resolver) panics when it is used, and one that is dropped waits for the
-/// next turn.
+/// In a section whoever resolves, cancels or aborts a promise panics, and no callback runs: those of resolvers
+/// that are dropped there, and of what is done while a panic unwinds, wait for the next turn. It is to be left
+/// in the callback, or the poll of a task, in which it was entered.
 ///
 /// ```
 /// use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -31,6 +31,7 @@
 //! [`unfold_s`], `of_seq` [`of_iter`], `of_seq_lwt` [`of_promises`].
 
 use std::fmt;
+use std::mem;
 use std::ops::ControlFlow::{Break, Continue};
 use std::rc::Rc;
 
@@ -70,10 +71,10 @@ struct Link<T: 'static> {
 impl<T: 'static> Drop for Link<T> {
     /// Without recursion, however many there are.
     fn drop(&mut self) {
-        let mut tail = self.tail.take();
+        let mut tail = mem::replace(&mut self.tail, empty());
         while let Repr::Link(link) = tail.repr {
             let Some(mut link) = Rc::into_inner(link) else { return };
-            tail = link.tail.take();
+            tail = mem::replace(&mut link.tail, empty());
         }
     }
 }
@@ -214,10 +215,6 @@ where
 }
 
 impl<T: 'static> Seq<T> {
-    fn take(&mut self) -> Seq<T> {
-        std::mem::replace(self, empty())
-    }
-
     /// Forces one step: the first element and the rest, or `None` at the end.
     ///
     /// # Errors
@@ -240,13 +237,20 @@ impl<T: 'static> Seq<T> {
         }
     }
 
+    /// [`next`](Seq::next); the sequence goes before there is a result, which is leaked if that panics.
+    fn into_next(self) -> Promise<Node<T>> {
+        let next = self.next();
+        drop(self);
+        next
+    }
+
     /// The first element; the rest goes to where `at` is.
     pub(crate) fn take_head(&self, at: &Func<Seq<T>>) -> Promise<Option<T>> {
         let at = at.clone();
         self.next().map(move |node| {
             let (element, rest) = node?;
-            let before = at.call(|at| std::mem::replace(at, rest));
-            drop(before);
+            let before = at.call(|at| mem::replace(at, rest));
+            drop((before, at));
             Some(element)
         })
     }
@@ -287,7 +291,7 @@ impl<T: 'static> Seq<T> {
             let other = other.clone();
             self.next().bind(move |node| match node {
                 Some((element, rest)) => Promise::ready(Some((element, rest.append(other)))),
-                None => other.next(),
+                None => other.into_next(),
             })
         })
     }
@@ -303,7 +307,7 @@ impl<T: 'static> Seq<T> {
             let f = f.clone();
             iterate(self.clone(), move |at| {
                 let f = f.clone();
-                at.next().bind(move |node| match node {
+                at.into_next().bind(move |node| match node {
                     Some((element, rest)) => f(element).map(move |made| match made {
                         Some(made) => Break(Some((made, rest.skim(f)))),
                         None => Continue(rest),
@@ -373,9 +377,9 @@ impl<T: 'static> Seq<T> {
             let f = f.clone();
             iterate((first.clone(), self.clone()), move |(first, rest)| {
                 let f = f.clone();
-                first.next().bind(move |node| match node {
+                first.into_next().bind(move |node| match node {
                     Some((element, first)) => Promise::ready(Break(Some((element, rest.flat(first, f))))),
-                    None => rest.next().map(move |node| match node {
+                    None => rest.into_next().map(move |node| match node {
                         Some((element, rest)) => Continue((f(element), rest)),
                         None => Break(None),
                     }),
@@ -415,7 +419,7 @@ impl<T: 'static> Seq<T> {
         let f = Func::new(f);
         iterate((start, self.clone()), move |(state, at)| {
             let f = f.clone();
-            at.next().bind(move |node| match node {
+            at.into_next().bind(move |node| match node {
                 Some((element, rest)) => {
                     f.call(|f| f(state, element)).map(move |state| Continue((state, rest)))
                 }

@@ -6,7 +6,8 @@
 //! 2. Somebody waits for a key only while its passes are as many as the rate.
 //! 3. While there are passes one sleep is under way, and no more: to the end of the oldest pass if somebody
 //!    waits, else to that of the newest, only to free the memory.
-//! 4. Nobody's callback, and no key's drop, runs while the state is borrowed.
+//! 4. Nobody's callback, and no key's drop, runs while the state is borrowed. A key's `Hash` and `Eq` do: they
+//!    look into the map that is the state, and so cannot use the throttle, as the documentation says.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -25,6 +26,8 @@ use crate::{Error, Promise};
 /// It is exact: in no second, wherever it begins, more than the rate pass (Lwt counts by its own seconds, and
 /// lets twice as many pass around the turn of one). A clone is another handle on the same throttle. When the
 /// last one is gone, those who wait are rejected as abandoned.
+///
+/// The key's `Hash` and `Eq` must agree, and must not use the throttle: it panics when they do.
 ///
 /// ```
 /// use std::time::Duration;

@@ -78,6 +78,10 @@ mod registry {
         let waits: Vec<_> = entries.iter().map(|entry| entry.waits_on.clone()).collect();
         assert_eq!(waits, [vec![], vec![], vec![id(0)], vec![id(2), id(1)], vec![id(3)]]);
         assert!(format!("{}", entries[2]).contains(file!()));
+        assert!(entries.iter().all(|entry| entry.name.is_none()));
+        let running = running.named("all of it");
+        assert_eq!(pending()[4].name, Some("all of it"));
+        assert!(format!("{running:?}").contains("Future \"all of it\" made at"), "{running:?}");
         assert!(format!("{running:?}").contains("pending"));
         rw.wakeup(1);
         assert_eq!(pending().len(), 3);

@@ -5,7 +5,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use common::{Drops, Log, Rng, Unique, heavy, on_small_stack, show, watchdog};
+use common::{Drops, Log, Rng, Unhandled, Unique, heavy, on_small_stack, show, watchdog};
 use lwt_core::list::{
     Parallel, exists_n, exists_p, filter_map_n, filter_map_p, filter_n, filter_p, for_all_n, for_all_p,
     iter_n, iter_p, iteri_n, iteri_p, map_n, map_p, mapi_n, mapi_p, partition_n, partition_p, rev_map_n,
@@ -280,6 +280,26 @@ fn panics() {
     }
     let p = map_n(2, 0..5, |n| if n == 2 { panic!("two") } else { Promise::ready(n) });
     assert_eq!(show(&p), "panic two");
+}
+
+#[test]
+fn a_function_whose_end_panics() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("its end");
+        }
+    }
+    for many in [0, 3] {
+        let told = Unhandled::collect();
+        let bad = Bad;
+        let p = iter_n(2, 0..many, move |_| {
+            let _kept = &bad;
+            pause()
+        });
+        turns();
+        assert_eq!((show(&p), told.take()), ("ok ()".into(), "panic its end".into()));
+    }
 }
 
 #[test]

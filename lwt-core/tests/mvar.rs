@@ -118,6 +118,33 @@ fn a_put_that_is_being_cancelled_puts_nothing() {
 }
 
 #[test]
+fn the_end_of_a_cancelled_value_may_put_another() {
+    /// Puts a value when it is dropped.
+    struct Puts(Option<Mvar<Puts>>);
+    impl Drop for Puts {
+        fn drop(&mut self) {
+            if let Some(v) = self.0.take() {
+                drop(v.put(Puts(None)));
+            }
+        }
+    }
+    let v = Mvar::new(Puts(None));
+    let (first, second) = (v.put(Puts(None)), v.put(Puts(Some(v.clone()))));
+    let third = v.put(Puts(None));
+    first.on_cancel({
+        let v = v.clone();
+        move || drop(v.take_available())
+    });
+    join([first, second]).cancel();
+    assert_eq!(show(&third), "ok ()");
+    assert_eq!(
+        [0; 3].map(|_| v.take_available().is_some()),
+        [true, true, false],
+        "the third and the new one"
+    );
+}
+
+#[test]
 fn a_dropped_put_is_still_a_put() {
     let v = Mvar::new(1);
     drop(v.put(2));

@@ -4,6 +4,9 @@
 mod common;
 #[path = "common/events.rs"]
 mod events;
+#[allow(dead_code, reason = "only a part of it is used here")]
+#[path = "common/seeded.rs"]
+mod seeded;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -96,6 +99,27 @@ fn a_loop_over_next_misses_what_comes_while_it_works() {
     send.send(4);
     turn();
     assert_eq!((log.take().as_str(), show(&task).as_str()), ("4", "ok ()"));
+}
+
+#[test]
+fn a_clone_that_panics_rejects_next_and_is_not_in_the_stream() {
+    #[derive(Debug)]
+    struct Odd(u32);
+    impl Clone for Odd {
+        fn clone(&self) -> Odd {
+            assert!(self.0.is_multiple_of(2), "odd");
+            Odd(self.0)
+        }
+    }
+    seeded::quietly(|| {
+        let unhandled = Unhandled::collect();
+        let (event, send) = Event::create();
+        let (stream, next, last) = (event.to_stream(), event.next(), event.next());
+        (1..3).for_each(|n| send.send(Odd(n)));
+        assert_eq!((show(&next), show(&last)), ("panic odd".into(), "ok Odd(1)".into()));
+        assert_eq!(unhandled.take(), "panic odd", "of the stream");
+        assert_eq!(show(&stream.get()), "ok Some(Odd(2))");
+    });
 }
 
 #[test]

@@ -3,10 +3,11 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use common::{Drops, Unhandled, at_level, show, spin};
-use lwt_core::{Error, Promise, all, choose, pick, scheduler, spawn, task, wait};
+use lwt_core::{Error, Promise, all, choose, iterate, pick, scheduler, seq, spawn, task, wait};
 
 /// Panics when it is cloned or dropped, as it was told.
 struct Bad {
@@ -252,6 +253,45 @@ fn a_callback_that_is_not_used_and_panics_takes_nothing_with_it() {
     resolver.wakeup(drops.token());
     assert!(show(&caught).contains("no drop"));
     assert_eq!(drops.count(), 1, "the value");
+}
+
+#[test]
+fn the_end_of_a_loop_that_panics_takes_nothing_with_it() {
+    let drops = Drops::new();
+    let (promise, resolver) = wait();
+    let bad = Bad::new(false, true);
+    let late = iterate(promise, move |promise| {
+        let _ = &bad;
+        promise.map(ControlFlow::Break)
+    });
+    resolver.wakeup(drops.token());
+    assert!(show(&late).contains("no drop"));
+    assert_eq!(drops.count(), 1, "the value");
+
+    let (bad, value) = (Bad::new(false, true), drops.token());
+    let at_once = iterate(value, move |value| {
+        let _ = &bad;
+        Promise::<ControlFlow<_, _>>::ready(ControlFlow::Break(value))
+    });
+    assert!(show(&at_once).contains("no drop"));
+    assert_eq!(drops.count(), 2, "the value");
+}
+
+#[test]
+fn the_end_of_a_sequence_that_panics_takes_nothing_with_it() {
+    let drops = Drops::new();
+    let (bad, made) = (Bad::new(false, true), drops.clone());
+    let sequence = seq::from_fn(move || {
+        let _ = &bad;
+        Promise::ready(Some((made.token(), seq::empty())))
+    });
+    let (promise, resolver) = wait();
+    let first = Cell::new(Some(promise));
+    let next =
+        seq::from_fn(move || first.take().unwrap_or_else(|| Promise::ready(None))).append(sequence).next();
+    resolver.wakeup(None);
+    next.on_failure(|error| assert_eq!(error.panic_message(), Some("no drop")));
+    assert_eq!(drops.count(), 1, "the element");
 }
 
 #[test]

@@ -386,6 +386,23 @@ fn random_readers_against_a_plain_model() {
 }
 
 #[test]
+fn at_a_rendezvous_of_several_readers_the_slowest_lets_the_push_through() {
+    for drops in [false, true] {
+        let (s, push) = stream::create_bounded(0);
+        let (slow, first) = (s.clone(), s.get());
+        assert_eq!(show(&push.push(1)), "ok ()");
+        let (second, pushed) = (s.get(), push.push(2));
+        assert_eq!((show(&first), show(&pushed)), ("ok Some(1)".into(), "pending".into()));
+        if drops {
+            drop(slow);
+        } else {
+            assert_eq!(show(&slow.get()), "ok Some(1)");
+        }
+        assert_eq!((show(&second), show(&pushed)), ("ok Some(2)".into(), "ok ()".into()));
+    }
+}
+
+#[test]
 fn a_value_that_is_not_clone_through_a_rendezvous() {
     let (s, push) = stream::create_bounded(0);
     let all = s.to_list();

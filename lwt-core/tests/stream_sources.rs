@@ -290,3 +290,61 @@ fn from_is_closed_when_its_end_was_seen() {
     assert_eq!(show(&s.get()), "ok None");
     assert!(!closed.is_pending() && s.is_closed());
 }
+
+// ---- destructors that push or panic ----
+
+#[test]
+fn the_end_of_an_element_pushes_into_a_stream_that_nobody_reads() {
+    struct Pushes(Option<stream::Push<Pushes>>, Rc<Cell<Option<bool>>>);
+    impl Drop for Pushes {
+        fn drop(&mut self) {
+            if let Some(push) = self.0.take() {
+                self.1.set(Some(push.push(Pushes(None, self.1.clone())).is_ok()));
+            }
+        }
+    }
+    let (s, push) = stream::create();
+    let taken = Rc::new(Cell::new(None));
+    assert!(push.push(Pushes(Some(push.clone()), taken.clone())).is_ok());
+    drop(s);
+    assert_eq!(taken.get(), Some(false));
+}
+
+/// Its end panics.
+struct Bad;
+
+impl Drop for Bad {
+    fn drop(&mut self) {
+        panic!("its end");
+    }
+}
+
+#[test]
+fn a_source_whose_end_panics_ends_the_stream() {
+    let told = Unhandled::collect();
+    let bad = Bad;
+    let s = stream::from_direct(move || {
+        let _kept = &bad;
+        None::<i32>
+    });
+    let (a, b) = (s.get(), s.closed());
+    assert_eq!((show(&a), show(&b), show(&s.get())), ("ok None".into(), "ok ()".into(), "ok None".into()));
+    assert_eq!(told.take(), "panic its end");
+}
+
+#[test]
+fn an_element_whose_end_panics_disturbs_nobody() {
+    let told = Unhandled::collect();
+    let (s, push) = stream::create();
+    let rest = s.junk_while(Option::is_some);
+    let next = s.get();
+    assert!(push.push(Some(Bad)).is_ok());
+    assert!(push.push(None).is_ok());
+    assert_eq!(show(&rest), "ok ()");
+    next.on_success(|element| assert!(matches!(element, Some(None))));
+    assert_eq!(told.take(), "panic its end");
+    assert!(push.push(Some(Bad)).is_ok());
+    assert!(push.push(None).is_ok());
+    s.last_new().on_success(|last| assert!(last.is_none()));
+    assert_eq!(told.take(), "panic its end");
+}

@@ -152,7 +152,8 @@ impl Handle {
     /// (`Lwt_preemptive.run_in_main_dont_wait`).
     ///
     /// # Errors
-    /// [`LoopEnded`]; then neither was called. If the loop ends later, they may be dropped uncalled.
+    /// [`LoopEnded`]; then neither was called. If the loop ends later, `f` may be dropped uncalled, with the
+    /// handler; if it ends while the promise is pending, the handler is told.
     pub fn run_in_main_dont_wait<F, G, E>(
         &self,
         f: F,

@@ -10,6 +10,8 @@
 //! | [`parallel`] | lists of calls, so many at a time | – |
 //! | [`domain`] | pools by name | `Lwt_domain` |
 //! | [`lock`] | values that a loop and threads share, checked by the compiler | blocking sections |
+//! | `worker` | functions called in processes of their own, as promises (a feature, on by default) | `Netmcore_process` |
+//! | `prefork` | services of several processes (the same feature) | `Netplex` |
 //! | [`shm`] | memory that processes share, and structures in it | `Netmcore`, `Netcamlbox` |
 //!
 //! ```
@@ -33,10 +35,14 @@ pub mod domain;
 mod handle;
 pub mod lock;
 pub mod parallel;
+#[cfg(feature = "worker")]
+pub mod prefork;
 mod remote;
 pub mod shm;
 mod slot;
 mod sync;
+#[cfg(feature = "worker")]
+pub mod worker;
 
 pub use self::block::CannotBlock;
 pub use self::detach::detach;

@@ -63,6 +63,28 @@ fn items_of_a_loop_come_in_order_through_a_narrow_channel() {
 }
 
 #[test]
+fn a_send_that_waits_gets_through_after_the_drop_of_its_handle() {
+    guarded("a_send_that_waits_gets_through_after_the_drop_of_its_handle", || {
+        let (sender, receiver) = from_loop(1);
+        let sends: Vec<_> = (0..4).map(|number| sender.send(number)).collect();
+        drop(sender);
+        assert!(!receiver.is_closed());
+        // Who does not want it sent any more cancels.
+        sends[2].cancel();
+        let thread = thread::spawn(move || receiver.collect::<Vec<_>>());
+        let sent: Vec<_> = sends.into_iter().map(|send| run(send).is_ok()).collect();
+        assert_eq!(sent, [true, true, false, true]);
+        assert_eq!(thread.join().expect("joined"), [0, 1, 3]);
+        // And a loop whose receivers are gone does not wait.
+        let (sender, receiver) = from_loop(1);
+        sender.try_send(1).expect("room");
+        let waits = sender.send(2);
+        drop((sender, receiver));
+        assert!(is_closed(waits));
+    });
+}
+
+#[test]
 fn many_on_either_side_lose_and_double_nothing() {
     guarded("many_on_either_side_lose_and_double_nothing", || {
         const EACH: usize = 500;

@@ -238,6 +238,12 @@ fn named_calls_are_listed_while_they_run() {
         });
         let second = Call::new().named("second of two").in_pool(&pool).try_detach(|| ()).expect("room");
         begun.recv().expect("begun");
+        // The promise has the name also while the call waits.
+        #[cfg(feature = "registry")]
+        for name in ["first of two", "second of two"] {
+            let pending = lwt_core::registry::pending();
+            assert!(pending.iter().any(|entry| entry.name == Some(name)), "{name}: {pending:?}");
+        }
         let listed: Vec<_> = calls().into_iter().filter(|call| call.name.ends_with("of two")).collect();
         assert_eq!(listed.len(), 1, "{listed:?}");
         assert_eq!((listed[0].name, listed[0].origin.file()), ("first of two", file!()));

@@ -340,7 +340,8 @@ fn many_threads_and_one_loop() {
                         if round % 5 == 4 {
                             run_in_main_dont_wait(
                                 move || add().map(drop),
-                                |_| unreachable!("it does not fail"),
+                                // The last of them may still sleep when the loop ends.
+                                |error| assert!(error.is_canceled() || error.is_abandoned(), "{error}"),
                             )
                             .expect("the loop is there");
                         } else {

@@ -73,6 +73,14 @@ fn nobody_holds_two_locks() {
         // In a section it is allowed.
         let inside = ours.with_token(|token| token.blocking(|| theirs.attach(|_| 7)));
         assert_eq!(inside, Ok(Ok(7)));
+        // And its loop may run there, without its own lock.
+        let in_both = ours.with_token(|token| {
+            let own = ours.clone();
+            let nap = || run(sleep(Duration::from_micros(100)).map(move |()| own.with_token(|_| ())));
+            token.blocking(|| theirs.attach(|_| nap()))
+        });
+        let refused = in_both.expect("a token").expect("attached").expect("run");
+        assert_eq!(refused, Err(AttachError::OtherLock));
         // A loop on a thread that is attached elsewhere runs without its own lock.
         let own = thread::spawn({
             let theirs = theirs.clone();
@@ -314,65 +322,6 @@ fn values_go_between_the_loop_and_its_threads() {
         })
         .expect("run");
         assert_eq!(*seen.borrow(), 200);
-    });
-}
-
-#[test]
-fn no_promise_is_resolved_in_a_section_of_its_loop() {
-    guarded("no_promise_is_resolved_in_a_section_of_its_loop", || {
-        let lock = lock();
-        let log = Rc::new(RefCell::new(Vec::new()));
-        let noted = |name: &'static str| {
-            let (promise, resolver) = lwt_core::wait::<()>();
-            let log = Rc::clone(&log);
-            promise.on_any(move |outcome| log.borrow_mut().push((name, outcome.is_ok())));
-            resolver
-        };
-        let (used, dropped) = (noted("used"), noted("dropped"));
-        let (attached, ran) = (noted("attached"), noted("ran"));
-        let resolved = lock.with_token(|token| {
-            token.blocking(|| {
-                let resolved = catch_unwind(AssertUnwindSafe(|| used.wakeup(())));
-                let message = *resolved.expect_err("a panic").downcast::<&str>().expect("a message");
-                assert!(message.contains("blocking section"), "{message}");
-                drop(dropped);
-                assert_eq!(*log.borrow(), [], "nothing runs without the lock");
-                // Whoever has the lock again may.
-                lock.attach(|_| attached.wakeup(())).expect("not attached here");
-                assert!(log.borrow().contains(&("attached", true)));
-                run(pause().map(|()| ran.wakeup(()))).expect("run");
-                // And then this is the section again.
-                let (_promise, resolver) = lwt_core::wait::<()>();
-                assert!(catch_unwind(AssertUnwindSafe(|| resolver.wakeup(()))).is_err());
-            });
-        });
-        resolved.expect("a token");
-        run(pause()).expect("run");
-        let mut log = log.take();
-        log.sort_unstable();
-        assert_eq!(log, [("attached", true), ("dropped", false), ("ran", true), ("used", false)]);
-        // After it all is allowed.
-        let (promise, resolver) = lwt_core::wait();
-        lock.with_token(|token| token.blocking(|| ())).expect("a token");
-        resolver.wakeup(1);
-        assert_eq!(run(promise).expect("run"), 1);
-    });
-}
-
-#[test]
-fn a_section_of_another_loop_is_no_business_of_our_promises() {
-    guarded("a_section_of_another_loop_is_no_business_of_our_promises", || {
-        let theirs = lock();
-        let own = thread::spawn(move || {
-            theirs.attach(|token| {
-                token.blocking(|| {
-                    let (promise, resolver) = lwt_core::wait();
-                    resolver.wakeup(7);
-                    run(promise.map(|number: u32| number + 1)).expect("run")
-                })
-            })
-        });
-        assert_eq!(own.join().expect("joined"), Ok(8));
     });
 }
 

@@ -8,8 +8,8 @@ mod shm_common;
 use std::time::Duration;
 
 use lwt_preemptive::shm::{
-    Array, Buffer, BytesReference, LockError, Mailbox, Map, Matrix, Mutex, MutexGuard, Pool, Queue,
-    Reference, Semaphore,
+    Array, Buffer, BytesMap, BytesQueue, BytesReference, LockError, Mailbox, Map, Matrix, Mutex, MutexGuard,
+    Pool, Queue, Reference, Semaphore,
 };
 use shm_common::{Worker, role};
 
@@ -40,6 +40,8 @@ struct All {
     buffer: Buffer,
     mailbox: Mailbox,
     semaphore: Semaphore,
+    words: BytesMap,
+    lines: BytesQueue,
     /// How many operations have been made.
     done: Reference<u64>,
 }
@@ -60,13 +62,15 @@ impl All {
             unbounded: Queue::create(pool, None, ()).expect("a queue"),
             map: Map::create(pool, [0; 2]).expect("a map"),
             reference: Reference::create(pool, [0; 8], ()).expect("a reference"),
-            bytes: BytesReference::create(pool).expect("a reference"),
+            bytes: BytesReference::create(pool, ()).expect("a reference"),
             array: Array::create(pool, 3, triple(0), ()).expect("an array"),
             matrix: Matrix::create(pool, ROWS, 7, 0, ()).expect("a matrix"),
             wide: Matrix::create(pool, ROWS, 7, [0; 2], ()).expect("a matrix"),
             buffer: Buffer::create(pool, None, ()).expect("a buffer"),
             mailbox: Mailbox::create(pool, 1000).expect("a box"),
             semaphore: Semaphore::create(pool, PERMITS).expect("a semaphore"),
+            words: BytesMap::create(pool, ()).expect("a map"),
+            lines: BytesQueue::create(pool, Some(40), ()).expect("a queue"),
             done: Reference::create(pool, 0, ()).expect("a reference"),
         };
         let places = [
@@ -82,6 +86,8 @@ impl All {
             all.buffer.place(),
             all.mailbox.place(),
             all.semaphore.place(),
+            all.words.place(),
+            all.lines.place(),
             all.done.place(),
         ];
         for (index, place) in places.into_iter().enumerate() {
@@ -109,6 +115,8 @@ impl All {
             buffer: Buffer::open(pool, place()).expect("a buffer"),
             mailbox: Mailbox::open(pool, place()).expect("a box"),
             semaphore: Semaphore::open(pool, place()).expect("a semaphore"),
+            words: BytesMap::open(pool, place()).expect("a map"),
+            lines: BytesQueue::open(pool, place()).expect("a queue"),
             done: Reference::open(pool, place()).expect("a reference"),
         }
     }
@@ -124,7 +132,7 @@ impl All {
     /// One operation.
     fn act(&self, random: &mut Random) {
         let n = random.below(1 << 40);
-        match random.below(20) {
+        match random.below(26) {
             0 => self.lock().iter_mut().for_each(|word| *word += 1),
             1 => drop(self.bounded.try_push(triple(n)).expect("pushed")),
             2 => check_triple(self.bounded.try_pop().expect("popped")),
@@ -174,6 +182,20 @@ impl All {
                     }
                 }
             }
+            19 | 20 => drop(self.words.insert(&text(n % 1000), &text(n)).expect("inserted")),
+            21 if random.below(300) == 0 => self.words.clear().expect("cleared"),
+            21 => drop(self.words.remove(&text(n % 1000)).expect("removed")),
+            22 => {
+                if let Some(value) = self.words.get(&text(n % 1000)).expect("got") {
+                    check_text(&value);
+                }
+            }
+            23 => drop(self.lines.try_push(&text(n)).expect("pushed")),
+            24 => {
+                if let Some(line) = self.lines.try_pop().expect("popped") {
+                    check_text(&line);
+                }
+            }
             _ => drop(self.semaphore.try_acquire(1 + n as u32 % PERMITS).expect("acquired")),
         }
     }
@@ -215,6 +237,12 @@ impl All {
             }
             assert!(self.wide.row(row).expect("a row").expect("there").iter().all(|[a, b]| a == b));
         }
+        for item in self.words.iter() {
+            let item = item.expect("an item");
+            check_text(item.key());
+            check_text(item.value());
+        }
+        self.lines.snapshot().expect("a snapshot").iter().for_each(|line| check_text(line));
         let bytes = self.buffer.contents().expect("contents");
         assert_eq!(bytes.len() as u64 % RECORD, 0);
         for record in bytes.as_chunks::<24>().0 {
@@ -237,7 +265,16 @@ impl All {
             drop(self.map.entry(key).expect("no lock is left"));
         }
         assert_eq!(self.map.len().expect("a length"), count);
-        assert_eq!(self.semaphore.available().expect("a number"), PERMITS.into(), "all permits are back");
+        let words: Vec<Vec<u8>> =
+            self.words.iter().map(|item| item.expect("an item").key().to_vec()).collect();
+        for n in 0..1000 {
+            let there = self.words.contains(&text(n)).expect("asked");
+            assert_eq!(there, words.contains(&text(n)), "what can be found can be seen");
+            drop(self.words.entry(&text(n)).expect("no lock is left"));
+        }
+        assert_eq!(self.words.len().expect("a length"), words.len());
+        assert_eq!(self.lines.len().expect("a length"), self.lines.snapshot().expect("a snapshot").len());
+        assert_eq!(self.semaphore.available().expect("a number"), u64::from(PERMITS), "all permits are back");
         let receiver = self.mailbox.receiver().expect("no other receiver lives");
         while let Some(message) = receiver.try_receive().expect("received") {
             assert!(message.iter().all(|byte| *byte == message[0]));
@@ -262,6 +299,8 @@ impl All {
         self.buffer.destroy().expect("destroyed");
         self.mailbox.destroy().expect("destroyed");
         self.semaphore.destroy().expect("destroyed");
+        self.words.destroy().expect("destroyed");
+        self.lines.destroy().expect("destroyed");
         self.done.destroy().expect("destroyed");
     }
 }
@@ -270,6 +309,18 @@ fn check_triple(found: Option<[u64; 3]>) {
     if let Some(found) = found {
         assert_eq!(found, triple(found[0]), "torn value");
     }
+}
+
+/// Bytes that tell whether they are whole.
+fn text(n: u64) -> Vec<u8> {
+    let mut text = vec![n as u8; 9 + n as usize % 200];
+    text[..8].copy_from_slice(&n.to_ne_bytes());
+    text
+}
+
+fn check_text(bytes: &[u8]) {
+    let n = u64::from_ne_bytes(*bytes.first_chunk().expect("eight bytes"));
+    assert_eq!(bytes, text(n), "torn bytes");
 }
 
 fn number(name: &str, default: u64) -> u64 {

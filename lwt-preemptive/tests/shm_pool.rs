@@ -170,7 +170,7 @@ fn damaged_memory_is_an_error_and_never_worse() {
             let buffer: Buffer = Buffer::create(&pool, None, ()).expect("a buffer");
             let array: Array<char> = Array::create(&pool, 100, 'a', ()).expect("an array");
             let mailbox = Mailbox::create(&pool, 300).expect("a box");
-            let bytes = BytesReference::create(&pool).expect("a reference");
+            let bytes: BytesReference = BytesReference::create(&pool, ()).expect("a reference");
             bytes.set(Some(b"text")).expect("set");
             for n in 0..40 {
                 queue.push(true).expect("pushed");

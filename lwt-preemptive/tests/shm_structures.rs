@@ -311,7 +311,7 @@ fn values_a_million_deep_are_stored_read_and_freed() {
 fn what_a_dead_reader_had_pinned_is_freed() {
     const NAME: &str = "what_a_dead_reader_had_pinned_is_freed";
     if let Some((_, pool)) = role() {
-        let bytes = BytesReference::open(&pool, place(&pool, "bytes")).expect("a reference");
+        let bytes: BytesReference = BytesReference::open(&pool, place(&pool, "bytes")).expect("a reference");
         let ready: Reference<u32> = Reference::open(&pool, place(&pool, "ready")).expect("a reference");
         let blob = bytes.get().expect("got").expect("there");
         ready.set(blob.len() as u32).expect("set");
@@ -321,7 +321,7 @@ fn what_a_dead_reader_had_pinned_is_freed() {
     }
     guarded(NAME, || {
         let pool = Pool::create().expect("a pool");
-        let bytes = BytesReference::create(&pool).expect("a reference");
+        let bytes: BytesReference = BytesReference::create(&pool, ()).expect("a reference");
         let ready: Reference<u32> = Reference::create(&pool, 0, ()).expect("a reference");
         pool.publish("bytes", bytes.place()).expect("published");
         pool.publish("ready", ready.place()).expect("published");

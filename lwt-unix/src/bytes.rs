@@ -297,7 +297,8 @@ impl Map {
     /// Waits until the page of the byte at `offset` is in memory (`Lwt_bytes.wait_mincore`): at once if it
     /// is, else by a job that has it read. A cancel loses nothing.
     ///
-    /// It may be thrown out again before it is read.
+    /// It may be thrown out again before it is read; and a page that the file has lost may still be there for
+    /// a while.
     ///
     /// # Errors
     /// Those of `mincore` and `madvise`, such as `EFAULT` for a page that the file has lost;

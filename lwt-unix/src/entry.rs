@@ -1,4 +1,5 @@
-//! The entry macros [`main!`](crate::main) and [`test!`](crate::test): a program, or a test, that is one `async fn`.
+//! The entry macros [`main!`](crate::main) and [`test!`](crate::test): a program, or a test, that is one
+//! `async fn`.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -11,13 +12,13 @@ use std::time::Duration;
 
 use lwt_core::{Error, set_unhandled_hook, spawn};
 
-use crate::main_loop::{exit_hooks, run};
+use crate::main_loop::{engine_name, exit_hooks, run};
 
 /// Makes a `fn main` that runs an `async fn main` in the main loop.
 ///
-/// The future is run, then the [exit hooks](crate::exit_hooks), whatever its outcome; then the program ends. What the
-/// function returns is an [`Outcome`]: nothing, an exit code, or a `Result` of one of them, whose error is printed to
-/// standard error and makes the exit code 1. Tasks that are still going on are dropped.
+/// The future is run, then the [exit hooks](crate::exit_hooks), whatever its outcome; then the program ends.
+/// What the function returns is an [`Outcome`]: nothing, an exit code, or a `Result` of one of them, whose
+/// error is printed to standard error and makes the exit code 1. Tasks that are still going on are dropped.
 ///
 /// ```
 /// lwt_unix::main! {
@@ -41,8 +42,9 @@ macro_rules! main {
 
 /// Makes tests of `async fn`s, each run in a main loop of its own, on a thread of its own.
 ///
-/// A test fails if its function panics or returns an error, if it leaves a rejection that nobody looked at, or if it
-/// has not ended within a minute (`LWT_TEST_SECONDS` sets another limit). Exit hooks are run at the end.
+/// A test fails if its function panics or returns an error, if it leaves a rejection that nobody looked at,
+/// or if it has not ended within a minute (`LWT_TEST_SECONDS` sets another limit). Exit hooks are run at the
+/// end.
 ///
 /// ```
 /// lwt_unix::test! {
@@ -110,6 +112,10 @@ where
     F::Output: Outcome,
 {
     let code = drive(program()).unwrap_or_else(|error| complain(&error));
+    if engine_name().is_none() {
+        // There can be no loop, which was said just now; so there are no hooks to run.
+        return code;
+    }
     match run(exit_hooks().run()) {
         Ok(()) => code,
         Err(error) => complain(&error),
@@ -140,8 +146,8 @@ fn complain(error: &Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Runs a test on a thread of its own, and panics if it fails or hangs; what [`test!`](crate::test) makes of a
-/// function.
+/// Runs a test on a thread of its own, and panics if it fails or hangs; what [`test!`](crate::test) makes of
+/// a function.
 ///
 /// # Panics
 /// If the test does, returns an error, leaves a rejection that nobody looked at, or does not end in time.
@@ -153,7 +159,8 @@ where
     guarded(name, || judge(body));
 }
 
-/// Runs `body` on a thread of its own, and panics if it panics or hangs: for a test that calls [`run`] itself.
+/// Runs `body` on a thread of its own, and panics if it panics or hangs: for a test that calls [`run`]
+/// itself.
 ///
 /// ```
 /// lwt_unix::entry::guarded("twice", || {

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use lwt_core::{Error, Promise, pause, spawn};
+use lwt_core::{Error, Promise, pause};
 
 use crate::main_loop::hooks::report;
 use crate::main_loop::run::promise_of;
@@ -119,15 +119,15 @@ impl<T> Drop for Finalised<T> {
         }
         let Some(f) = f else { return };
         let value = Rc::clone(&self.value);
-        let call = async move {
-            // In a later turn the guard is gone, and its share of the value with it.
-            pause().await?;
-            f(value).await
-        };
-        spawn(call).on_failure(|error| {
-            // A loop that has ended calls nobody.
-            if !error.is_abandoned() {
-                report(error.clone());
+        // In a later turn the guard is gone, and its share of the value with it. A loop that has ended calls
+        // nobody.
+        pause().on_any(move |turn| {
+            if turn.is_ok() {
+                f(value).on_failure(|error| {
+                    if !error.is_abandoned() {
+                        report(error.clone());
+                    }
+                });
             }
         });
     }

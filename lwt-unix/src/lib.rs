@@ -60,7 +60,7 @@ pub mod platform;
 pub mod process;
 pub mod signal;
 pub mod sim;
-mod spin;
+pub mod spin;
 mod sys;
 pub mod term;
 pub mod time;

@@ -1,10 +1,13 @@
 //! [`handle_unix_error`]: programs that end when the system refuses something.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::io::{self, Write};
+use std::iter::successors;
 
 use lwt_core::{Error, Promise};
 
+use crate::fd::OsError;
 use crate::main_loop::run::promise_of;
 
 /// Calls `f`; if it fails because the operating system refused something, prints what and why to standard
@@ -29,11 +32,20 @@ where
     E: Into<Error> + 'static,
 {
     promise_of(f()).catch(|error| {
-        if error.downcast_ref::<io::Error>().is_some() {
+        if is_of_the_system(&error) {
             end(&error);
         }
         Promise::fail(error)
     })
+}
+
+/// Whether the system has given it a number. (An end of file, or an `io::Error` of the program's own, has
+/// none.)
+fn is_of_the_system(error: &Error) -> bool {
+    let first = error.downcast_ref::<io::Error>();
+    let mut causes = successors(first, |&error| error.source()?.downcast_ref());
+    causes.any(|error| error.raw_os_error().is_some())
+        || OsError::of(error).is_some_and(|error| error.raw_os_error().is_some())
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is what the function is for")]

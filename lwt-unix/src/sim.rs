@@ -38,16 +38,18 @@
 //!   are [lost](Sim::loss), which delays a connection and swallows a datagram; connections
 //!   [break](Sim::breaks); what is sent at once may arrive [in pieces](Sim::partial), and a write may be
 //!   short. Half-closing, resets, refused and timed-out connections, and full queues are as on the real one.
-//!   There is no multicast, no urgent data, no descriptors in messages, and an IPv6 socket hears no IPv4
-//!   peers.
+//!   There is no multicast, no urgent data, and no descriptors in messages: who asks for them is refused. An
+//!   IPv6 socket hears no IPv4 peers.
 //! * *Jobs* run on real threads, one after the other, in no time at all: the loop stands still meanwhile. A
 //!   job that waits for another job or for the loop waits for ever.
 //! * *Chance*: what [`choose`](lwt_core::choose) and its relatives draw. A `HashMap` has a seed of its own:
 //!   who goes through one makes each run differ.
 //!
 //! Files, and descriptors that come from elsewhere, are real. What has to wait for such a descriptor fails
-//! (`Unsupported`). A simulated socket whose last holder is not its `Fd` but somebody who
-//! [holds](crate::fd::Fd::hold) it is closed, for the network, only when its number is used again.
+//! (`Unsupported`). Nobody waits for signals, children and other threads either: a program to which only they
+//! could happen any more is at a [`Deadlock`]. A simulated socket whose last holder is not its `Fd` but
+//! somebody who [holds](crate::fd::Fd::hold) it is closed, for the network, only when its number is used
+//! again.
 //!
 //! Together with a [plan of faults](crate::faults), system calls fail at places that are the same in each
 //! run, too.
@@ -66,6 +68,7 @@ use lwt_core::Error;
 
 use crate::engine::{SimEngine, set_engine, sim};
 use crate::entry::{Outcome, guarded, judge};
+use crate::fd::OsError;
 
 /// The environment variable with the seed of simulations for which the program sets none.
 const SEED: &str = "LWT_SEED";
@@ -294,8 +297,9 @@ impl Deadlock {
             if let Some(deadlock) = this.downcast_ref() {
                 return Some(deadlock);
             }
-            // What is in an `io::Error` is no source of it.
-            let inner = this.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            // What is in an `io::Error` is no source of it, nor is what the loop adds to it.
+            let told = this.downcast_ref::<OsError>().map(OsError::cause);
+            let inner = told.or_else(|| this.downcast_ref()).and_then(io::Error::get_ref);
             cause = inner.map_or_else(|| this.source(), |inner| Some(inner));
         }
         None

@@ -9,8 +9,9 @@
 //!    Those that move bytes of a descriptor are made through [`transfer`], or over a [`vector`], so that a
 //!    test can cut them short.
 //! 2. `EINTR` never leaves this module. Reading, writing, accepting and the like are simply made again; the
-//!    two calls for which that would be wrong (`close`, which has already given the number back, and
-//!    `connect`, which goes on in the background) are made [`once`] and translate it.
+//!    three calls for which that would be wrong (`close`, which has already given the number back, `connect`,
+//!    which goes on in the background, and `tcsendbreak`, which would be a second break) are made [`once`]
+//!    and translate it.
 //! 3. `EAGAIN` leaves it as [`io::ErrorKind::WouldBlock`]: waiting is the caller's business.
 //! 4. Every descriptor that is made here is made close-on-exec and non-blocking in the same call, never after
 //!    it.
@@ -213,7 +214,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, room: &Room<'_>) -> io::Result<usize> {
     if hook::hooked()
         && let Some(done) = sim::read("read", fd, room, 0)
     {
-        return done;
+        return done.map(|heard| heard.bytes);
     }
     transfer("read", fd, room.len, |len| {
         // SAFETY: a room's start and length are those of one exclusive borrow; `len` is no greater.
@@ -225,7 +226,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, room: &Room<'_>) -> io::Result<usize> {
 #[inline]
 pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     if hook::hooked()
-        && let Some(done) = sim::write("write", fd, buf, None)
+        && let Some(done) = sim::write("write", fd, buf, None, 0)
     {
         return done;
     }
@@ -238,7 +239,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
 /// `readv` over at most [`MAX_SLICES`] buffers.
 pub(crate) fn readv(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     if let Some(done) = sim::readv("readv", fd, bufs, 0) {
-        return done.map(|(n, _)| n);
+        return done.map(|heard| heard.bytes);
     }
     let mut front = NO_VECTOR;
     let (start, slices) = vector_mut("readv", fd, bufs, &mut front);
@@ -251,7 +252,7 @@ pub(crate) fn readv(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Resu
 
 /// `writev` over at most [`MAX_SLICES`] buffers.
 pub(crate) fn writev(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    if let Some(done) = sim::writev("writev", fd, bufs, None) {
+    if let Some(done) = sim::writev("writev", fd, bufs, None, 0) {
         return done;
     }
     let mut front = NO_VECTOR;

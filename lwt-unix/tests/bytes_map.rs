@@ -94,6 +94,14 @@ lwt_unix::test! {
                 assert_eq!(error.io_kind(), Some(std::io::ErrorKind::InvalidInput));
             }
             assert!(Map::new(&fd, u64::MAX, Some(1), Sharing::Shared).is_err());
+            // Nothing of it is mapped, so the file stays as it is.
+            for size in [None, Some(0)] {
+                let error = Map::new(&fd, 101, size, Sharing::Shared).unwrap_err();
+                assert_eq!(error.io_kind(), Some(std::io::ErrorKind::InvalidInput));
+            }
+            let only_read = std::fs::File::open(&path).expect("it");
+            assert!(Map::new(&only_read, 0, Some(200), Sharing::Shared).is_err());
+            assert_eq!(file::stat(&path).await?.size, 100);
             let longer = Map::new(&fd, 50, Some(100), Sharing::Shared)?;
             longer.set(99, 9);
             assert_eq!(file::read(&path).await?.len(), 150);
@@ -110,7 +118,9 @@ lwt_unix::test! {
         let pages = 5;
         with_bytes(vec![3; pages * page_size()], move |fd, _| async move {
             let map = Map::new(&fd, 0, None, Sharing::ReadOnly)?;
-            for advice in [Advice::Random, Advice::Sequential, Advice::WillNeed, Advice::Normal, Advice::DontNeed] {
+            let advices =
+                [Advice::Random, Advice::Sequential, Advice::WillNeed, Advice::Normal, Advice::DontNeed];
+            for advice in advices {
                 map.madvise(10..page_size() + 1, advice)?;
             }
             for advice in [Advice::Mergeable, Advice::Unmergeable, Advice::HugePage, Advice::NoHugePage] {
@@ -123,6 +133,23 @@ lwt_unix::test! {
                 map.wait_mincore(page * page_size() + 5).await?;
             }
             assert_eq!(map.get(4 * page_size()), 3);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pages_that_were_lost_are_told_of() -> Result<(), Error> {
+        with_bytes(vec![3; 2 * page_size()], move |fd, path| async move {
+            let map = Map::new(&fd, 0, None, Sharing::Private)?;
+            map.write(page_size(), b"ours");
+            map.madvise(page_size()..=page_size(), Advice::DontNeed)?;
+            assert_eq!(map.get(page_size()), 3);
+            // Pages that nobody has touched: what is in memory may stay there.
+            file::truncate(&path, 100 * page_size() as u64).await?;
+            let map = Map::new(&fd, 0, None, Sharing::Private)?;
+            file::truncate(&path, 1).await?;
+            assert_eq!(map.mincore(..)?.len(), 100);
+            assert!(map.wait_mincore(99 * page_size()).await.is_err());
             Ok(())
         })
         .await

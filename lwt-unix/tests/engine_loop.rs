@@ -1,4 +1,5 @@
-//! The loop on each engine: watches, moving to another engine, false alarms, single turns, and the loop as a guest.
+//! The loop on each engine: watches, moving to another engine, false alarms, single turns, and the loop as a
+//! guest.
 
 mod engine_support;
 
@@ -7,6 +8,8 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,7 @@ use lwt_unix::engine::{
     Wait, Watch, current_engine, fake_io, on_readable, on_timer, on_writable, set_engine,
 };
 use lwt_unix::entry::guarded;
+use lwt_unix::faults::{Plan, Rule};
 use lwt_unix::main_loop::{Guest, NestedRun, iter};
 use lwt_unix::net::{TcpListener, TcpStream, UnixStream};
 use lwt_unix::{detach, loop_stats, run, sleep};
@@ -181,24 +185,35 @@ fn a_watch_may_stop_itself_and_panic() {
 
 #[test]
 fn a_watch_beside_an_fd_on_the_same_descriptor() {
-    on_each("a_watch_beside_an_fd_on_the_same_descriptor", || {
-        let (ours, theirs) = UnixStream::pair().expect("pair");
-        let read = spawn({
-            let ours = ours.clone();
-            async move { ours.read(&mut [0; 1]).await }
-        });
-        run(pause()).expect("a turn");
-        let calls = Rc::new(Cell::new(0));
-        let watch = on_writable(ours.hold().expect("open"), {
-            let calls = Rc::clone(&calls);
-            move || calls.set(calls.get() + 1)
-        });
-        while calls.get() < 3 {
-            run(sleep(Duration::from_micros(100))).expect("slept");
+    on_all("a_watch_beside_an_fd_on_the_same_descriptor", || {
+        for watch_first in [false, true] {
+            let (ours, theirs) = UnixStream::pair().expect("pair");
+            let calls = Rc::new(Cell::new(0));
+            let watch = || {
+                let calls = Rc::clone(&calls);
+                on_writable(ours.hold().expect("open"), move || calls.set(calls.get() + 1))
+            };
+            let early = watch_first.then(watch);
+            let read = spawn({
+                let ours = ours.clone();
+                async move { ours.read(&mut [0; 1]).await }
+            });
+            run(pause()).expect("a turn");
+            let watch = early.unwrap_or_else(watch).expect("watch");
+            while calls.get() < 3 {
+                run(sleep(Duration::from_micros(100))).expect("slept");
+            }
+            watch.stop();
+            run({
+                let theirs = theirs.clone();
+                async move { theirs.write_all(b"x").await }
+            })
+            .expect("written");
+            assert_eq!(run(read).expect("read"), 1);
+            drop(ours);
+            assert_eq!(run(async move { theirs.read(&mut [0]).await }).expect("the end"), 0);
+            assert_eq!(loop_stats().descriptors, 0);
         }
-        watch.expect("watch").stop();
-        run(async move { theirs.write_all(b"x").await }).expect("written");
-        assert_eq!(run(read).expect("read"), 1);
     });
 }
 
@@ -268,6 +283,9 @@ fn the_loop_moves_from_engine_to_engine_with_all_that_waits() {
             let old = set_engine(make()).expect("moved").expect("there was one");
             assert_eq!(old.name(), before);
             assert_eq!(current_engine().expect("an engine").name(), name);
+            let same =
+                set_engine(current_engine().expect("an engine")).expect("it is there").expect("it was");
+            assert!(Rc::ptr_eq(&same, &current_engine().expect("an engine")));
             before = name;
             let (theirs, byte) = (theirs.clone(), *byte);
             run(async move { theirs.write_all(&[byte]).await }).expect("written");
@@ -315,6 +333,72 @@ fn single_turns() {
         assert!(now() - start >= Duration::from_millis(3));
         let nested = run(async { iter(false) }).expect_err("inside run");
         assert!(nested.downcast_ref::<NestedRun>().is_some());
+    });
+}
+
+/// What a turn has done may be what its caller waits for.
+#[test]
+fn a_single_turn_does_not_block_after_it_has_done_something() {
+    on_each("a_single_turn_does_not_block_after_it_has_done_something", || {
+        for round in 0..50 {
+            let job = detach(move || thread::sleep(Duration::from_micros(10 * round)));
+            while job.is_pending() {
+                iter(true).expect("a turn");
+            }
+            // Sent before the turn begins.
+            let home = lwt_unix::main_loop::handle().expect("a loop");
+            let came = Arc::new(AtomicBool::new(false));
+            let letter = Arc::clone(&came);
+            let sent = home.post(move || letter.store(true, Ordering::Relaxed));
+            assert!(sent.is_ok());
+            while !came.load(Ordering::Relaxed) {
+                iter(true).expect("a turn");
+            }
+        }
+    });
+}
+
+#[test]
+fn single_turns_with_a_timer_that_is_always_due_starve_no_descriptor() {
+    on_all("single_turns_with_a_timer_that_is_always_due_starve_no_descriptor", || {
+        let (ours, theirs) = UnixStream::pair().expect("pair");
+        let read = spawn(async move { ours.read(&mut [0]).await });
+        let timer = on_timer(Duration::ZERO, true, || ());
+        iter(true).expect("a turn");
+        theirs.try_write(b"x").expect("written");
+        while read.is_pending() {
+            iter(true).expect("a turn");
+        }
+        timer.stop();
+    });
+}
+
+#[test]
+fn a_guest_that_is_moved_in_its_own_turn_is_not_told_to_wait() {
+    guarded("a_guest_that_is_moved_in_its_own_turn_is_not_told_to_wait", || {
+        let (_, make) = ENGINES[0];
+        set_engine(make()).expect("a fresh thread");
+        let guest = Guest::new().expect("a guest");
+        let moved = spawn(async move {
+            pause().await?;
+            set_engine(make())
+        });
+        while guest.turn().is_ok() {
+            assert!(moved.is_pending(), "told to wait for a descriptor that nobody rings at");
+        }
+    });
+}
+
+/// Its engine's own calls are no matter of a plan.
+#[test]
+fn under_faults_other_threads_are_heard() {
+    on_each("under_faults_other_threads_are_heard", || {
+        let plan = Plan::seeded(1).with(Rule::on(["read", "write"]).error(libc::EIO));
+        let _faults = plan.install();
+        for round in 0..100 {
+            let job = detach(move || thread::sleep(Duration::from_micros(round)));
+            run(job).expect("the job's thread rings");
+        }
     });
 }
 

@@ -7,67 +7,22 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use lwt_core::{Error, Promise, spawn};
+use lwt_core::{Error, spawn};
 use lwt_unix::faults::{Plan, Rule};
-use lwt_unix::fd::{Direction, Fd, Pump, copy, pipe};
-use lwt_unix::net::{TcpListener, TcpStream, UnixStream};
-use net_support::{TempDir, in_child, limit_descriptors, loopback, open_descriptors, pattern, run, settle};
+use lwt_unix::fd::{Direction, Fd, Pump, copy};
+use net_support::{
+    TempDir, connection, drain, feed, file, in_child, limit_descriptors, open_descriptors, pattern, run,
+    settle,
+};
 
 mod net_support;
 
-/// The two ends of one kind of connection, the writer first.
-async fn connection(kind: &str) -> Result<(Fd, Fd), Error> {
-    match kind {
-        "pipe" => pipe().map(|(reader, writer)| (writer, reader)),
-        "unix" => UnixStream::pair().map(|(left, right)| (left.fd().clone(), right.fd().clone())),
-        "tcp" => {
-            let listener = TcpListener::bind(loopback())?;
-            let client = TcpStream::connect(listener.local_addr()?).await?;
-            let (server, _) = listener.accept().await?;
-            Ok((client.fd().clone(), server.fd().clone()))
-        }
-        _ => {
-            // A pipe whose flags are not ours to change.
-            let (reader, writer) = std::io::pipe()?;
-            Ok((Fd::shared(writer.into())?, Fd::shared(reader.into())?))
-        }
-    }
-}
-
 const KINDS: [&str; 4] = ["pipe", "unix", "tcp", "shared"];
-
-/// Writes everything, and ends.
-fn feed(to: Fd, data: Vec<u8>) -> Promise<()> {
-    spawn(async move {
-        to.write_all(&data).await?;
-        to.close()
-    })
-}
-
-/// Reads to the end.
-fn drain(from: Fd) -> Promise<Vec<u8>> {
-    spawn(async move {
-        let mut all = Vec::new();
-        let mut buf = vec![0; 9000];
-        loop {
-            match from.read(&mut buf).await? {
-                0 => return Ok::<_, Error>(all),
-                n => all.extend_from_slice(&buf[..n]),
-            }
-        }
-    })
-}
 
 /// A kernel that can move nothing by itself.
 fn refusing() -> Plan {
     let calls = ["splice", "sendfile", "copy_file_range"];
     Plan::seeded(3).with(Rule::on(calls).error(libc::EINVAL))
-}
-
-fn file(dir: &TempDir, name: &str, data: &[u8]) -> Result<Fd, Error> {
-    let path = dir.path().join(name);
-    std::fs::write(&path, data)?;
-    Fd::new(File::open(path)?.into())
 }
 
 lwt_unix::test! {

@@ -85,6 +85,25 @@ lwt_unix::test! {
         Ok(())
     }
 
+    async fn one_call_copies_no_more_of_a_file_than_a_moment_allows() -> Result<(), Error> {
+        const MOST: usize = 256 << 10;
+        let data = pattern(4 * MOST);
+        let dir = TempDir::new();
+        let path = dir.path().join("file");
+        std::fs::write(&path, &data)?;
+        let fd = Fd::new(std::fs::File::open(&path)?.into())?;
+        let mut buf = vec![0; 4 * MOST];
+        assert!((1..=MOST).contains(&fd.pread(&mut buf, 0).await?));
+        assert!((1..=MOST).contains(&fd.read(&mut buf).await?));
+        let (head, tail) = buf.split_at_mut(MOST);
+        let bufs = &mut [IoSliceMut::new(&mut []), IoSliceMut::new(head), IoSliceMut::new(tail)];
+        assert!((1..=MOST).contains(&fd.readv(bufs).await?));
+        let mut rest = Vec::new();
+        fd.read_to_end(&mut rest, usize::MAX).await?;
+        assert!(data.ends_with(&rest));
+        Ok(())
+    }
+
     async fn places_in_a_file_do_not_move_it() -> Result<(), Error> {
         let old = Plan::seeded(1).with(Rule::on(["preadv2"]).error(libc::EOPNOTSUPP));
         for plan in [Plan::seeded(1), old] {

@@ -6,7 +6,7 @@ use std::io::SeekFrom;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, UNIX_EPOCH};
 
-use lwt_core::Error;
+use lwt_core::{Error, spawn};
 use lwt_unix::fd::OsError;
 use lwt_unix::file::{self, File, FileTime, OpenOptions};
 
@@ -17,7 +17,8 @@ lwt_unix::test! {
         both_ways(|dir| async move {
             let path = dir.join("f");
             let error = File::open(&path).await.unwrap_err();
-            assert_eq!((number(&error), told(&error)), (Some(libc::ENOENT), ("open", path.to_str().unwrap())));
+            assert_eq!(number(&error), Some(libc::ENOENT));
+            assert_eq!(told(&error), ("open", path.to_str().expect("text")));
             let made = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path).await?;
             assert_eq!(made.stat().await?.permissions & 0o137, 0);
             made.write_all(b"first").await?;
@@ -60,8 +61,11 @@ lwt_unix::test! {
         both_ways(|dir| async move {
             let path = dir.join("f");
             file::write(&path, "x").await?;
-            for (keep, flags) in [(false, libc::FD_CLOEXEC), (true, 0)] {
-                let file = OpenOptions::new().read(true).keep_on_exec(keep).open(&path).await?;
+            let cases =
+                [(false, 0, libc::FD_CLOEXEC), (true, 0, 0), (true, libc::O_CLOEXEC, libc::FD_CLOEXEC)];
+            for (keep, custom, flags) in cases {
+                let options = OpenOptions::new().read(true).keep_on_exec(keep).custom_flags(custom);
+                let file = options.open(&path).await?;
                 // SAFETY: F_GETFD takes no argument.
                 assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) }, flags);
                 let copy = file.try_clone_to_owned()?;
@@ -125,7 +129,8 @@ lwt_unix::test! {
             assert_eq!(&two, b"89");
             assert_eq!(file.seek(SeekFrom::Current(0)).await?, 10);
             assert_eq!(number(&file.seek(SeekFrom::Current(-11)).await.unwrap_err()), Some(libc::EINVAL));
-            assert_eq!(number(&file.seek(SeekFrom::Start(u64::MAX)).await.unwrap_err()), Some(libc::EOVERFLOW));
+            let error = file.seek(SeekFrom::Start(u64::MAX)).await.unwrap_err();
+            assert_eq!(number(&error), Some(libc::EOVERFLOW));
             // Beyond what 32 bits can count to; most of it is a hole.
             let far = (1_u64 << 33) + 5;
             assert_eq!(file.pwrite(b"!", far).await?, 1);
@@ -164,6 +169,59 @@ lwt_unix::test! {
                 Err(error) => assert_eq!(error.io_kind(), Some(std::io::ErrorKind::Unsupported)),
             }
             Ok(())
+        })
+        .await
+    }
+
+    async fn a_fifo_that_was_opened_becomes_a_descriptor_that_waits() -> Result<(), Error> {
+        file::with_temp_dir(|dir| async move {
+            let path = dir.join("fifo");
+            file::mkfifo(&path, 0o600).await?;
+            let flags = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK);
+            let reader = flags.keep_on_exec(true).open(&path).await?;
+            let writer = OpenOptions::new().write(true).open(&path).await?;
+            let other = reader.clone();
+            let raw = reader.as_raw_fd();
+            let reader = reader.into_fd()?;
+            assert_eq!((reader.as_raw_fd(), other.as_raw_fd()), (raw, -1));
+            assert_eq!(number(&other.into_fd().unwrap_err()), Some(libc::EBADF));
+            // SAFETY: takes no argument.
+            assert_eq!(unsafe { libc::fcntl(raw, libc::F_GETFD) }, 0, "as it was opened");
+            let writer = writer.into_fd()?;
+            let reading = spawn(async move {
+                let mut all = Vec::new();
+                reader.read_to_end(&mut all, 100).await.map(|n| (n, all))
+            });
+            lwt_unix::sleep(Duration::from_millis(2)).await?;
+            assert!(reading.is_pending());
+            writer.write_all(b"text").await?;
+            writer.close()?;
+            assert_eq!(reading.await?, (4, b"text".to_vec()));
+            Ok::<_, Error>(())
+        })
+        .await
+    }
+
+    async fn a_file_that_a_job_uses_stays_a_file() -> Result<(), Error> {
+        file::with_temp_dir(|dir| async move {
+            let path = dir.join("fifo");
+            file::mkfifo(&path, 0o600).await?;
+            let file = OpenOptions::new().read(true).write(true).open(&path).await?;
+            let reading = spawn({
+                let file = file.clone();
+                async move {
+                    let mut buf = [0; 4];
+                    file.read_exact(&mut buf).await.map(|()| buf)
+                }
+            });
+            let error = file.clone().into_fd().unwrap_err();
+            assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ResourceBusy));
+            assert_eq!(told(&error), ("into_fd", path.to_str().expect("text")));
+            file.write_all(b"text").await?;
+            assert_eq!(&reading.await?, b"text");
+            let fd = file.into_fd()?;
+            assert_eq!(fd.try_read(&mut [0])?, None);
+            Ok::<_, Error>(())
         })
         .await
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lwt_core::Error;
+use lwt_unix::faults::{Plan, Rule};
 use lwt_unix::fd::OsError;
 use lwt_unix::file::{self, Access, FileKind, FileTime};
 
@@ -19,7 +20,8 @@ lwt_unix::test! {
             file::write(&path, vec![1; 5000]).await?;
             file::symlink("f", dir.join("l")).await?;
             for _ in 0..3 {
-                let (ours, theirs) = (file::stat(dir.join("l")).await?, std::fs::metadata(&path).expect("there"));
+                let ours = file::stat(dir.join("l")).await?;
+                let theirs = std::fs::metadata(&path).expect("there");
                 assert_eq!((ours.device, ours.inode, ours.size), (theirs.dev(), theirs.ino(), theirs.len()));
                 assert_eq!((ours.user, ours.group, ours.links), (theirs.uid(), theirs.gid(), theirs.nlink()));
                 assert_eq!((ours.blocks, ours.special), (theirs.blocks(), theirs.rdev()));
@@ -83,7 +85,8 @@ lwt_unix::test! {
             file::chown(at("a"), None, None).await?;
             file::lchown(at("l"), None, None).await?;
             file::access(at("a"), Access::READ | Access::EXISTS).await?;
-            assert_eq!(number(&file::access(at("a"), Access::EXECUTE).await.unwrap_err()), Some(libc::EACCES));
+            let error = file::access(at("a"), Access::EXECUTE).await.unwrap_err();
+            assert_eq!(number(&error), Some(libc::EACCES));
             Ok(())
         })
         .await
@@ -103,6 +106,13 @@ lwt_unix::test! {
             assert!(file::stat(&path).await?.modified > before);
             file::lutimes(dir.join("l"), FileTime::Keep, one).await?;
             assert_eq!(file::lstat(dir.join("l")).await?.modified, one);
+            let before = UNIX_EPOCH - Duration::from_nanos(1);
+            file::utimes(&path, before, before).await?;
+            assert_eq!(file::stat(&path).await?.modified, before);
+            // What no file system keeps: it may be refused, or become the earliest that it has.
+            if let Some(first) = UNIX_EPOCH.checked_sub(Duration::from_secs(1 << 63)) {
+                let _ = file::utimes(&path, first, first).await;
+            }
             let error = file::utimes(dir.join("none"), one, two).await.unwrap_err();
             assert_eq!((number(&error), told(&error).0), (Some(libc::ENOENT), "utimes"));
             Ok(())
@@ -165,6 +175,18 @@ lwt_unix::test! {
             let error = file::files_of_directory(path.join("none")).next().await.unwrap_err();
             assert_eq!(number(&error), Some(libc::ENOENT));
             Ok::<_, Error>(())
+        })
+        .await
+    }
+
+    async fn a_directory_is_read_and_closed_whatever_interrupts_it() -> Result<(), Error> {
+        file::with_temp_dir(|path| async move {
+            file::write(path.join("f"), "").await?;
+            let _faults = Plan::seeded(1).with(Rule::any().interrupted(3)).install();
+            assert_eq!(file::files_of_directory(&path).to_list().await?.len(), 3);
+            let dir = file::opendir(&path).await?;
+            assert_eq!(dir.readdir_n(10).await?.len(), 3);
+            dir.closedir().await
         })
         .await
     }

@@ -11,6 +11,8 @@ use lwt_core::Error;
 use lwt_unix::faults::{Plan, Rule};
 use lwt_unix::file::{self, TempOptions};
 
+#[cfg(target_os = "linux")]
+use file_support::as_nobody;
 use file_support::{number, told};
 
 lwt_unix::test! {
@@ -93,8 +95,29 @@ lwt_unix::test! {
             swapper.join().expect("the swapper");
             let names = std::fs::read_dir(&outside).expect("it").filter_map(Result::ok);
             // What this test itself has written through the link may be there, too.
-            let precious = names.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"precious"));
+            let names = names.map(|entry| entry.file_name());
+            let precious = names.filter(|name| name.as_encoded_bytes().starts_with(b"precious"));
             assert_eq!(precious.count(), 20);
+            Ok::<_, Error>(())
+        })
+        .await
+    }
+
+    #[cfg(target_os = "linux")]
+    async fn an_empty_directory_goes_whatever_its_permissions() -> Result<(), Error> {
+        file::with_temp_dir(|dir| async move {
+            file::chmod(&dir, 0o777).await?;
+            if as_nobody(|| file::stat(&dir)).await.is_err() {
+                // Temporary files are out of anybody else's reach here.
+                return Ok(());
+            }
+            for mode in [0o000, 0o100, 0o200, 0o400, 0o500] {
+                let tree = dir.join("tree");
+                as_nobody(|| file::mkdir(&tree, 0o700)).await?;
+                as_nobody(|| file::mkdir(tree.join("empty"), mode)).await?;
+                as_nobody(|| file::delete_recursively(&tree)).await?;
+                assert!(!file::file_exists(&tree).await?, "{mode:o}");
+            }
             Ok::<_, Error>(())
         })
         .await

@@ -1,8 +1,11 @@
-//! Reading and writing files: from the cache and by jobs, at the position and at offsets, cancelled and failing.
+//! Reading and writing files: from the cache and by jobs, at the position and at offsets, cancelled and
+//! failing.
 
 mod file_support;
 
+use std::future::Future;
 use std::io::{IoSlice, IoSliceMut, SeekFrom};
+use std::task::{Context, Poll};
 
 use lwt_core::{Error, join, spawn};
 use lwt_unix::faults::{Plan, Rule};
@@ -79,6 +82,50 @@ lwt_unix::test! {
             assert_eq!(file.readv(bufs).await?, 2);
             assert_eq!((one[0], two[0]), (b'e', b'f'));
             assert_eq!(file.readv(&mut []).await?, 0);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn no_call_moves_more_than_a_moment_does() -> Result<(), Error> {
+        both_ways(|dir| async move {
+            const MOST: usize = 1 << 20;
+            let bytes = pattern(3 * MOST);
+            let path = dir.join("f");
+            file::write(&path, bytes.clone()).await?;
+            let file = File::open(&path).await?;
+            let mut all = vec![0; 3 * MOST];
+            assert!((1..=MOST).contains(&file.pread(&mut all, 0).await?));
+            let (head, tail) = all.split_at_mut(1000);
+            let bufs = &mut [IoSliceMut::new(&mut []), IoSliceMut::new(head), IoSliceMut::new(tail)];
+            assert!((1..=MOST).contains(&file.preadv(bufs, 0).await?));
+            assert!((1..=MOST).contains(&file.preadv(&mut bufs[2..], 5).await?));
+            assert_eq!(file.preadv(&mut bufs[..1], 5).await?, 0);
+            all.fill(0);
+            file.pread_exact(&mut all, 0).await?;
+            assert!(all == bytes);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn reading_to_the_end_that_is_dropped_leaves_what_has_come() -> Result<(), Error> {
+        both_ways(|dir| async move {
+            let path = dir.join("f");
+            file::mkfifo(&path, 0o600).await?;
+            let writer = OpenOptions::new().read(true).write(true).open(&path).await?;
+            let reader = File::open(&path).await?;
+            writer.write_all(b"some").await?;
+            let mut content = b"and ".to_vec();
+            {
+                let mut reading = std::pin::pin!(reader.read_to_end(&mut content));
+                // It has got the bytes and waits for more, or for the job that gets them.
+                let polled = |cx: &mut Context<'_>| Poll::Ready(reading.as_mut().poll(cx).is_pending());
+                assert!(std::future::poll_fn(polled).await);
+            }
+            assert!([&b"and "[..], b"and some"].contains(&&content[..]), "{content:?}");
+            // For the job that goes on.
+            writer.write_all(b"!").await?;
             Ok(())
         })
         .await
@@ -178,9 +225,11 @@ lwt_unix::test! {
             let path = dir.join("f");
             file::write(&path, "text").await?;
             for error in [libc::EOPNOTSUPP, libc::ENOSYS, libc::EPERM, libc::EAGAIN] {
+                // The process would not ask for the latter again.
+                let opening = if error == libc::ENOSYS { libc::EPERM } else { error };
                 let plan = Plan::seeded(1)
                     .with(Rule::on(["preadv2"]).error(error))
-                    .with(Rule::on(["openat2", "statx"]).error(if error == libc::ENOSYS { libc::EPERM } else { error }));
+                    .with(Rule::on(["openat2", "statx"]).error(opening));
                 let _faults = plan.install();
                 let file = File::open(&path).await?;
                 let mut text = String::new();
@@ -221,8 +270,11 @@ fn cached_files_need_no_thread() {
             assert!(!opened.is_pending(), "opened at once");
             assert!(!opened.await?.close().is_pending(), "closed at once");
             // Never what is created or written.
-            assert!(OpenOptions::new().write(true).open(&path).is_pending());
-            assert!(OpenOptions::new().read(true).create(true).open(&path).is_pending());
+            for options in [OpenOptions::new().write(true), OpenOptions::new().read(true).create(true)] {
+                let opened = options.open(&path);
+                assert!(opened.is_pending(), "{options:?}");
+                opened.await?.close().await?;
+            }
             Ok::<_, Error>(())
         }))
         .expect("files");

@@ -51,6 +51,63 @@ lwt_unix::test! {
         .await
     }
 
+    async fn only_files_are_replaced() -> Result<(), Error> {
+        file::with_temp_dir(|dir| async move {
+            file::mkfifo(dir.join("fifo"), 0o600).await?;
+            let error = file::replace(dir.join("fifo"), "x").await.unwrap_err();
+            assert_eq!(error.io_kind(), Some(std::io::ErrorKind::InvalidInput));
+            file::mkdir(dir.join("dir"), 0o700).await?;
+            let error = file::replace(dir.join("dir"), "x").await.unwrap_err();
+            assert_eq!(number(&error), Some(libc::EISDIR));
+            file::write(dir.join("f"), "old").await?;
+            file::symlink("f", dir.join("link")).await?;
+            file::replace(dir.join("link"), "new").await?;
+            assert_eq!(file::read(dir.join("f")).await?, b"old");
+            assert_eq!(file::read(dir.join("link")).await?, b"new");
+            assert_eq!(names(&dir), ["dir", "f", "fifo", "link"]);
+            assert_eq!(file::lstat(dir.join("fifo")).await?.kind, file::FileKind::Fifo);
+            Ok::<_, Error>(())
+        })
+        .await
+    }
+
+    #[cfg(target_os = "linux")]
+    async fn a_replacement_gives_nobody_what_the_old_file_did_not() -> Result<(), Error> {
+        use file_support::{NOBODY, as_nobody, is_root};
+        if !is_root() {
+            return Ok(());
+        }
+        file::with_temp_dir(|dir| async move {
+            let path = dir.join("f");
+            file::write(&path, "old").await?;
+            // With the privilege all of it is kept.
+            file::chown(&path, Some(1234), Some(5678)).await?;
+            file::chmod(&path, 0o6754).await?;
+            file::replace(&path, "new").await?;
+            let stats = file::stat(&path).await?;
+            assert_eq!((stats.user, stats.group, stats.permissions), (1234, 5678, 0o6754));
+            file::chmod(&dir, 0o777).await?;
+            if as_nobody(|| file::stat(&path)).await.is_err() {
+                // Temporary files are out of anybody else's reach here.
+                return Ok(());
+            }
+            // Neither owner nor group can be had.
+            as_nobody(|| file::replace(&path, "newer")).await?;
+            let stats = file::stat(&path).await?;
+            assert_eq!((stats.user, stats.permissions), (NOBODY, 0o704));
+            // The group can: it is the one that this process has.
+            file::chown(&path, Some(1234), Some(stats.group)).await?;
+            file::chmod(&path, 0o2664).await?;
+            as_nobody(|| file::replace(&path, "newest")).await?;
+            let renewed = file::stat(&path).await?;
+            assert_eq!((renewed.user, renewed.group, renewed.permissions), (NOBODY, stats.group, 0o2664));
+            assert_eq!(file::read(&path).await?, b"newest");
+            assert_eq!(names(&dir), ["f"]);
+            Ok::<_, Error>(())
+        })
+        .await
+    }
+
     async fn a_replacement_that_fails_at_any_call_leaves_the_old_file() -> Result<(), Error> {
         file::with_temp_dir(|dir| async move {
             let path = dir.join("f");
@@ -145,6 +202,49 @@ lwt_unix::test! {
             file::delete_recursively(&kept).await?;
             let error = TempOptions::new().parent(dir.join("none")).open_file().await.unwrap_err();
             assert_eq!(number(&error), Some(libc::ENOENT));
+            Ok::<_, Error>(())
+        })
+        .await
+    }
+
+    async fn a_temporary_file_goes_without_a_descriptor_to_spare() -> Result<(), Error> {
+        file::with_temp_dir(|dir| async move {
+            let options = TempOptions::new().parent(&dir);
+            let temp = options.open_file().await?;
+            let faults = Plan::seeded(1).with(Rule::on(["openat"]).error(libc::EMFILE)).install();
+            temp.close().await?;
+            drop(faults);
+            assert!(names(&dir).is_empty());
+            // And if it cannot be closed well. That is told when it is gone.
+            let temp = options.open_file().await?;
+            let faults = Plan::seeded(1).with(Rule::on(["close"]).error(libc::EIO)).install();
+            assert_eq!(number(&temp.close().await.unwrap_err()), Some(libc::EIO));
+            drop(faults);
+            assert!(names(&dir).is_empty());
+            Ok::<_, Error>(())
+        })
+        .await
+    }
+
+    async fn a_temporary_file_is_where_it_was_to_be() -> Result<(), Error> {
+        file::with_temp_dir(|dir| async move {
+            let here = std::env::current_dir().expect("a directory");
+            let up: std::path::PathBuf = here.components().skip(1).map(|_| "..").collect();
+            let relative = up.join(dir.strip_prefix("/").expect("a whole path"));
+            let temp = TempOptions::new().parent(&relative).open_file().await?;
+            assert_eq!(names(&dir).len(), 1);
+            // Wherever the process goes meanwhile.
+            assert!(temp.path().is_absolute());
+            temp.close().await?;
+            assert!(names(&dir).is_empty());
+            for options in [TempOptions::new().prefix("/tmp/x"), TempOptions::new().suffix("/../x")] {
+                let options = options.parent(&dir);
+                for error in
+                    [options.open_file().await.map(drop), options.create_dir().await.map(drop)]
+                {
+                    assert_eq!(error.unwrap_err().io_kind(), Some(std::io::ErrorKind::InvalidInput));
+                }
+            }
             Ok::<_, Error>(())
         })
         .await

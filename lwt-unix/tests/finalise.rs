@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use lwt_core::{Error, Promise, set_unhandled_hook};
+use lwt_core::{Error, Promise, set_unhandled_hook, spawn};
 use lwt_unix::entry::guarded;
 use lwt_unix::finalise::{finalise, finalise_or_exit};
-use lwt_unix::{exit_hooks, handle_unix_error, run, sleep};
+use lwt_unix::{at_exit, exit_hooks, handle_unix_error, run, sleep};
 
 /// Set for the child that is to end.
 const ENDING: &str = "LWT_TEST_ENDING";
@@ -89,24 +90,78 @@ fn a_loop_that_ends_drops_the_value() {
 }
 
 #[test]
+fn a_task_that_ends_with_its_loop_may_hold_guards() {
+    guarded("a_task_that_ends_with_its_loop", || {
+        let ends = std::thread::spawn(|| {
+            // Told to the very end of the thread.
+            let told: &'static Mutex<Vec<String>> = Box::leak(Box::default());
+            set_unhandled_hook(Some(Rc::new(|error| told.lock().expect("whole").push(error.to_string()))));
+            drop(run(sleep(Duration::from_micros(100))));
+            let never = |_| async { panic!("never") as Result<(), Error> };
+            let guards = (finalise(1, never), finalise_or_exit(2, |_| async { Ok::<_, Error>(()) }));
+            let task = spawn(async move { sleep(Duration::MAX).await.map(|()| guards) });
+            task.on_any(|outcome| assert!(outcome.is_err_and(Error::is_abandoned)));
+            told
+        });
+        let told = ends.join().expect("it ends");
+        assert_eq!(*told.lock().expect("whole"), [""; 0]);
+    });
+}
+
+#[test]
+fn what_is_added_at_the_end_of_a_thread_never_runs() {
+    struct Adds;
+
+    impl Drop for Adds {
+        fn drop(&mut self) {
+            let hook = at_exit(|| async { panic!("never") as Result<(), Error> });
+            exit_hooks().add_last(|| async { panic!("never") as Result<(), Error> });
+            hook.remove();
+            exit_hooks().remove_all();
+        }
+    }
+
+    guarded("what_is_added_at_the_end", || {
+        let ends = std::thread::spawn(|| {
+            let adds = Adds;
+            at_exit(move || {
+                let _adds = adds;
+                Promise::<()>::ready(())
+            });
+        });
+        ends.join().expect("it ends");
+    });
+}
+
+#[test]
 fn a_system_error_ends_the_program() {
     guarded("a_system_error_ends_the_program", || {
-        if std::env::var_os(ENDING).is_some() {
-            let file = handle_unix_error(|| lwt_unix::job::detach_result(|| std::fs::read("/no/such/file")));
-            drop(run(file));
-            return;
+        let path = "/no/such/file";
+        match std::env::var(ENDING).as_deref() {
+            Ok("named") => return drop(run(handle_unix_error(|| lwt_unix::file::stat(path)))),
+            Ok(_) => {
+                let file =
+                    handle_unix_error(move || lwt_unix::job::detach_result(move || std::fs::read(path)));
+                return drop(run(file));
+            }
+            Err(_) => {}
         }
         let myself = std::env::current_exe().expect("this program");
-        let ended = Command::new(myself)
-            .args(["--exact", "a_system_error_ends_the_program", "--nocapture"])
-            .env(ENDING, "1")
-            .output()
-            .expect("it runs");
-        assert_eq!(ended.status.code(), Some(2));
-        let text = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert!(text.contains("No such file"), "{text}");
+        for way in ["named", "plain"] {
+            let ended = Command::new(&myself)
+                .args(["--exact", "a_system_error_ends_the_program", "--nocapture"])
+                .env(ENDING, way)
+                .output()
+                .expect("it runs");
+            assert_eq!(ended.status.code(), Some(2));
+            let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert!(text.contains("No such file"), "{text}");
+        }
         // Other errors are given on.
-        let other = run(handle_unix_error(|| Promise::<()>::fail(Error::msg("mine"))));
-        assert_eq!(other.expect_err("it fails").to_string(), "mine");
+        let others = [Error::msg("mine"), std::io::Error::other("mine").into()];
+        for other in others {
+            let other = run(handle_unix_error(|| Promise::<()>::fail(other)));
+            assert_eq!(other.expect_err("it fails").to_string(), "mine");
+        }
     });
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use lwt_core::{Error, all, join};
+use lwt_core::{Error, Promise, all, join};
+use lwt_unix::file;
 use lwt_unix::job::{self, Lane, Limits, Pool};
 
 /// Something that jobs wait for.
@@ -37,7 +38,7 @@ lwt_unix::test! {
                 .collect();
             let others: Vec<_> = (0..100).map(|number| pool.detach(move || number)).collect();
             assert_eq!(all(others).await?, (0..100).collect::<Vec<_>>());
-            assert!(hanging.iter().all(lwt_core::Promise::is_pending));
+            assert!(hanging.iter().all(Promise::is_pending));
             // Those that have not begun can be taken back.
             for (number, job) in hanging.iter().enumerate() {
                 if number % 3 == 0 {
@@ -45,9 +46,50 @@ lwt_unix::test! {
                 }
             }
             door.open();
-            let ended = lwt_core::list::map_p(hanging, |job| job.map(|()| true).catch(|_| lwt_core::Promise::ready(false)));
+            let done = |job: Promise<()>| job.map(|()| true).catch(|_| Promise::ready(false));
+            let ended = lwt_core::list::map_p(hanging, done);
             assert_eq!(ended.await?.into_iter().filter(|done| *done).count(), 66);
         }
+        Ok(())
+    }
+
+    async fn a_thousand_look_ups_that_hang_keep_no_file_waiting() -> Result<(), Error> {
+        let door = Door::default();
+        let hanging: Vec<_> = (0..1000)
+            .map(|_| {
+                let door = door.clone();
+                job::names().detach(move || door.pass())
+            })
+            .collect();
+        file::set_fast_paths(false);
+        for _ in 0..50 {
+            assert!(file::stat("/").await?.is_dir());
+        }
+        assert!(hanging.iter().all(Promise::is_pending));
+        door.open();
+        join(hanging).await
+    }
+
+    async fn a_lane_whose_jobs_wait_keeps_no_other_lane_waiting() -> Result<(), Error> {
+        let pool = Pool::new(Limits { max_threads: 2, ..Limits::default() });
+        let (patient, other) = (Lane::new(&pool, 8), Lane::new(&pool, 8));
+        let door = Door::default();
+        let waits: Vec<_> = (0..5)
+            .map(|_| {
+                let door = door.clone();
+                patient.detach(move || job::waiting(|| door.pass()))
+            })
+            .collect();
+        for number in 0..20 {
+            assert_eq!(other.detach(move || number).await?, number);
+            assert_eq!(pool.detach(move || number).await?, number);
+        }
+        assert!(waits.iter().all(Promise::is_pending));
+        door.open();
+        join(waits).await?;
+        // And they count again.
+        let many: Vec<_> = (0..50).map(|number| patient.detach(move || number)).collect();
+        assert_eq!(all(many).await?, (0..50).collect::<Vec<_>>());
         Ok(())
     }
 

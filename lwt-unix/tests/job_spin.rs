@@ -1,5 +1,5 @@
-//! The moment that an idle loop with jobs away spins for: whatever comes meanwhile counts. One test: it sets how long
-//! the process spins.
+//! The moment that an idle loop with jobs away spins for: whatever comes meanwhile counts. One test: it sets
+//! how long the process spins.
 
 use std::sync::mpsc;
 use std::time::Duration;

@@ -33,13 +33,14 @@ fn program() {
     }
 }
 
+fn command(program: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", "program", "--nocapture", "--test-threads=1"]).env(CHOICE, program);
+    command
+}
+
 fn start(program: &str) -> Output {
-    let this = std::env::current_exe().expect("this program");
-    Command::new(this)
-        .args(["--exact", "program", "--nocapture", "--test-threads=1"])
-        .env(CHOICE, program)
-        .output()
-        .expect("it starts")
+    command(program).output().expect("it starts")
 }
 
 #[test]
@@ -56,6 +57,14 @@ fn an_error_is_printed_and_makes_the_exit_code_1() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("error: No such file or directory"), "{text}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("the exit hook"));
+}
+
+#[test]
+fn without_a_loop_there_is_one_error() {
+    let output = command("works").env("LWT_ENGINE", "none").output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text.matches("error: cannot make the main loop").count(), 1, "{text}");
 }
 
 #[test]

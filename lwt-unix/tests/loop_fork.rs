@@ -14,7 +14,8 @@ fn parent_and_child_go_on_apart() {
     guarded("parent_and_child_go_on_apart", || {
         let started = spawn(async { sleep(Duration::from_millis(5)).await.map(|()| 3) });
         run(sleep(Duration::from_millis(1))).expect("the loop is there");
-        // SAFETY: the child only uses this loop and leaves by `_exit`; the allocator takes care of itself over a fork.
+        // SAFETY: the child only uses this loop and leaves by `_exit`; the allocator takes care of itself
+        // over a fork.
         match unsafe { fork() }.expect("fork") {
             ForkResult::Child => {
                 // The watchdog's thread stays behind.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lwt_core::{Error, Promise, pause, set_unhandled_hook};
 use lwt_unix::entry::guarded;
+use lwt_unix::main_loop::{ExitHook, IterHook};
 use lwt_unix::{at_exit, enter_iter_hooks, exit_hooks, leave_iter_hooks, run, sleep};
 
 /// A list that closures write to.
@@ -180,5 +181,69 @@ fn a_hook_that_removes_itself_and_panics_when_it_is_dropped_harms_nobody() {
         run(pause()).expect("paused once more");
         assert_eq!(told.borrow().len(), 1);
         assert!(told.borrow()[0].contains("in drop"));
+    });
+}
+
+/// The lists may be gone before who removes his hooks from them.
+#[test]
+fn hooks_are_removed_at_the_end_of_a_thread() {
+    #[derive(Default)]
+    struct AtEnd(RefCell<Option<(IterHook, ExitHook)>>);
+
+    impl Drop for AtEnd {
+        fn drop(&mut self) {
+            if let Some((iter, exit)) = self.0.take() {
+                println!("{iter:?} {exit:?} {:?} {:?}", enter_iter_hooks(), exit_hooks());
+                iter.remove();
+                exit.remove();
+                enter_iter_hooks().add_last(|| ()).remove();
+                enter_iter_hooks().remove_all();
+                exit_hooks().remove_all();
+            }
+        }
+    }
+
+    thread_local! {
+        static AT_END: AtEnd = AtEnd::default();
+    }
+
+    guarded("hooks_are_removed_at_the_end_of_a_thread", || {
+        let thread = std::thread::spawn(|| {
+            // Thread-locals end in the reverse order of their first uses.
+            AT_END.with(|_| ());
+            let exit = exit_hooks().add_last(async || Ok::<_, Error>(()));
+            let hooks = (enter_iter_hooks().add_last(|| ()), exit);
+            AT_END.with(|end| end.0.replace(Some(hooks)));
+        });
+        thread.join().expect("it ends without a panic");
+    });
+}
+
+/// The lists may be gone before the loop is; then there are no hooks.
+#[test]
+fn a_run_at_the_end_of_a_thread() {
+    struct AtEnd;
+
+    impl Drop for AtEnd {
+        fn drop(&mut self) {
+            // It may say that there is no loop any more; it must not panic.
+            let _ = run(pause());
+        }
+    }
+
+    thread_local! {
+        static AT_END: AtEnd = const { AtEnd };
+    }
+
+    guarded("a_run_at_the_end_of_a_thread", || {
+        let thread = std::thread::spawn(|| {
+            // Thread-locals end in the reverse order of their first uses: the hooks, this one, the loop.
+            let nap = lwt_unix::sleep(std::time::Duration::ZERO);
+            AT_END.with(|_| ());
+            let hook = enter_iter_hooks().add_last(|| ());
+            run(nap).expect("slept");
+            hook.remove();
+        });
+        thread.join().expect("it ends without a panic");
     });
 }

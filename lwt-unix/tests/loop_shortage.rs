@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lwt_core::Promise;
 use lwt_unix::entry::guarded;
+use lwt_unix::fd::OsError;
 use lwt_unix::{detach, loop_stats, run, sleep};
 
 #[test]
@@ -18,9 +19,13 @@ fn without_descriptors_there_are_errors_and_later_there_is_a_loop() {
         };
         assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
         let kind = Some(error.kind());
-        // One is enough for the poller, and not for its waker: what was made is given back.
-        for spare in 0..2 {
-            assert_eq!(run(Promise::ready(())).expect_err("no loop").io_kind(), kind);
+        // One is enough for the poller, and not for its waker: what was made is given back. `poll` needs no
+        // other.
+        let needed = if std::env::var_os("LWT_ENGINE").is_some_and(|name| name == "poll") { 1 } else { 2 };
+        for spare in 0..needed {
+            let error = run(Promise::ready(())).expect_err("no loop");
+            assert_eq!(error.io_kind(), kind);
+            assert_eq!(OsError::of(&error).and_then(OsError::raw_os_error), Some(libc::EMFILE));
             let mut slept = sleep(Duration::ZERO);
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             let std::task::Poll::Ready(Err(error)) =
@@ -30,12 +35,9 @@ fn without_descriptors_there_are_errors_and_later_there_is_a_loop() {
             };
             assert_eq!(error.io_kind(), kind);
             assert!(!detach(|| ()).catch(|_| Promise::ready(())).is_pending());
-            if spare == 0 {
-                taken.pop();
-            }
+            assert_eq!(taken.pop().is_some(), spare < needed);
         }
-        // Two are enough: the timer descriptor is done without.
-        taken.pop();
+        // These are enough: the timer descriptor is done without.
         run(sleep(Duration::from_millis(2))).expect("a loop");
         assert_eq!(loop_stats().timers, 0);
         drop(taken);

@@ -85,7 +85,8 @@ lwt_unix::test! {
             })?;
             (slow, calls)
         };
-        let senders = [(); 2].map(|()| thread::spawn(move || while send_notification(notification).is_ok() {}));
+        let senders =
+            [(); 2].map(|()| thread::spawn(move || while send_notification(notification).is_ok() {}));
         for _ in 0..20 {
             sleep(Duration::from_millis(1)).await?;
         }
@@ -268,7 +269,8 @@ lwt_unix::test! {
             assert_eq!(send_notification(Notification::from_number(number)), Err(Stopped));
         }
         let all: Vec<_> = (0..100).map(|_| counter()).collect();
-        let mut numbers: Vec<_> = all.iter().map(|(notification, _)| notification.number() & 0xFFFF_FFFF).collect();
+        let mut numbers: Vec<_> =
+            all.iter().map(|(notification, _)| notification.number() & 0xFFFF_FFFF).collect();
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), 100, "no slot has two owners");

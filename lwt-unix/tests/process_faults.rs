@@ -9,7 +9,7 @@ use lwt_unix::entry::guarded;
 use lwt_unix::faults::{Plan, Rule};
 use lwt_unix::fd::OsError;
 use lwt_unix::notification::{make_notification_once, send_notification};
-use lwt_unix::process::{Pid, Status, WaitFlags, fork_beside_threads, system, wait_count, waitpid};
+use lwt_unix::process::{Fork, Pid, Status, WaitFlags, fork_beside_threads, system, wait_count, waitpid};
 use lwt_unix::run;
 use lwt_unix::signal::{self, SIGUSR1, handle_signal, on_signal, signal_count};
 
@@ -102,6 +102,22 @@ fn a_handler_that_cannot_be_installed_leaves_nothing() {
         let next = signal::next(SIGUSR1);
         assert!(handle_signal(SIGUSR1));
         assert_eq!(run(next).expect("it comes"), SIGUSR1);
+    });
+}
+
+#[test]
+fn an_interrupted_fork_is_one() {
+    guarded("an_interrupted_fork", || {
+        let faults = Plan::default().with(Rule::any().interrupted(3)).install();
+        // SAFETY: the child only ends.
+        let forked = unsafe { fork_beside_threads() };
+        if matches!(forked, Ok(Fork::Child)) {
+            // SAFETY: it runs nothing.
+            unsafe { libc::_exit(7) };
+        }
+        drop(faults);
+        let Ok(Fork::Parent(pid)) = forked else { panic!("{forked:?}") };
+        assert_eq!(run(waitpid(WaitFlags::NONE, pid)).expect("told"), Some((pid, Status::Exited(7))));
     });
 }
 

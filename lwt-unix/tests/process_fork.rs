@@ -14,6 +14,7 @@ use lwt_unix::process::{
     CannotFork, Fork, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, wait_count, waitpid,
 };
 use lwt_unix::signal::{self, SIGUSR1, SIGUSR2, on_signal, signal_count};
+use lwt_unix::time::{LongTimeout, interval};
 use lwt_unix::{at_exit, detach, exit_hooks, job, loop_stats, run, sleep};
 
 mod fork_support;
@@ -30,6 +31,8 @@ const TESTS: &[(&str, Test)] = &[
     ("handlers stay", handlers_stay),
     ("children and exit hooks are the parent's", children_and_exit_hooks_are_the_parents),
     ("children have children", children_have_children),
+    ("time-outs come in both", time_outs_come_in_both),
+    ("hooks that panic as they go are no obstacle", hooks_that_panic_as_they_go),
     ("a storm of forks", a_storm_of_forks),
 ];
 
@@ -282,6 +285,53 @@ fn children_have_children() -> Result<(), Error> {
         both(|| down(levels - 1), everything)
     }
     down(4)
+}
+
+fn time_outs_come_in_both() -> Result<(), Error> {
+    let calls = Rc::new(Cell::new(0));
+    let seen = Rc::clone(&calls);
+    let timeout = LongTimeout::create(Duration::from_millis(5), move || seen.set(seen.get() + 1));
+    timeout.start();
+    let mut beat = interval(Duration::from_millis(2));
+    run(sleep(Duration::from_millis(1)))?;
+    let comes = || {
+        let (calls, timeout, mut beat) = (Rc::clone(&calls), timeout.clone(), beat.clone());
+        run(async move {
+            while calls.get() < 3 {
+                beat.tick().await?;
+                if !timeout.is_running() {
+                    timeout.start();
+                }
+            }
+            Ok::<_, Error>(())
+        })
+    };
+    both(comes, comes)?;
+    run(async move { beat.tick().await.map(drop) })
+}
+
+fn hooks_that_panic_as_they_go() -> Result<(), Error> {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+
+    let panics = Panics;
+    at_exit(move || {
+        std::mem::forget(panics);
+        std::future::ready(Ok::<_, Error>(()))
+    });
+    both(
+        || {
+            assert_eq!(signal_count(), 0);
+            everything()
+        },
+        everything,
+    )?;
+    run(exit_hooks().run())
 }
 
 fn a_storm_of_forks() -> Result<(), Error> {

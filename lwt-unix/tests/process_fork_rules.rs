@@ -4,8 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
-use std::ptr;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
@@ -17,14 +15,12 @@ use lwt_unix::fd::Fd;
 use lwt_unix::notification::{
     Notification, Stopped, make_notification, send_notification, stop_notification,
 };
-use lwt_unix::process::{
-    Fork, Pid, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, wait_count, waitpid,
-};
-use lwt_unix::signal::{SIGCHLD, SIGKILL, SIGTERM, SIGWINCH, Signal, on_signal, signal_count};
+use lwt_unix::process::{Fork, Pid, Status, fork, fork_beside_threads};
+use lwt_unix::signal::{SIGTERM, SIGWINCH, Signal, on_signal};
 use lwt_unix::{detach, job, run, sleep};
 
 mod fork_support;
-use fork_support::{Test, blocking_wait, both, everything, leave, raise, run_all, watched};
+use fork_support::{Test, action, blocking_wait, everything, ignore, leave, raise, run_all, watched};
 
 const TESTS: &[(&str, Test)] = &[
     ("threads that have ended are no reason to refuse", threads_that_have_ended_are_no_reason),
@@ -33,26 +29,10 @@ const TESTS: &[(&str, Test)] = &[
     ("callbacks in the child find its own engine", callbacks_in_the_child_find_its_own_engine),
     ("a notification's function forks", a_notifications_function_forks),
     ("a bell that cannot be made anew is an error", a_bell_that_cannot_be_made_anew),
-    ("children are waited for where they are ignored", children_are_waited_for_where_they_are_ignored),
-    ("many children leave descriptors to others", many_children_leave_descriptors_to_others),
-    ("a number that is another child's", a_number_that_is_another_childs),
 ];
 
 fn main() {
     run_all(TESTS);
-}
-
-fn action(signal: Signal) -> usize {
-    // SAFETY: all-zero bytes are an action.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: it fills the structure.
-    assert_eq!(unsafe { libc::sigaction(signal.number(), ptr::null(), &mut action) }, 0);
-    action.sa_sigaction
-}
-
-fn ignore(signal: Signal) {
-    // SAFETY: nothing is called.
-    unsafe { libc::signal(signal.number(), libc::SIG_IGN) };
 }
 
 fn threads_that_have_ended_are_no_reason() -> Result<(), Error> {
@@ -233,100 +213,4 @@ fn a_bell_that_cannot_be_made_anew() -> Result<(), Error> {
     send_notification(theirs)?;
     assert_eq!(thread.join().map_err(Error::from_panic)?, 1);
     Ok(())
-}
-
-fn children_are_waited_for_where_they_are_ignored() -> Result<(), Error> {
-    ignore(SIGCHLD);
-    for by_signal in [false, true, false] {
-        wait_by_signal(by_signal);
-        let shell =
-            || Command::new("/bin/sh").args(["-c", "read code; exit 7"]).stdin(Stdio::piped()).spawn();
-        let (mut first, mut second) = (shell()?, shell()?);
-        let wait = |child: &std::process::Child| waitpid(WaitFlags::NONE, Pid::from(child));
-        let (one, other) = (wait(&first), wait(&second));
-        drop(first.stdin.take());
-        assert_eq!(run(one)?, Some((Pid::from(&first), Status::Exited(7))));
-        // Whoever is left is still listened for.
-        drop(second.stdin.take());
-        assert_eq!(run(other)?, Some((Pid::from(&second), Status::Exited(7))));
-        assert_eq!((signal_count(), action(SIGCHLD)), (0, libc::SIG_IGN));
-    }
-    Ok(())
-}
-
-fn many_children_leave_descriptors_to_others() -> Result<(), Error> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the structure is live.
-    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
-    limit.rlim_cur = limit.rlim_cur.min(350);
-    // SAFETY: as above.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
-    let (reads, writes) = std::io::pipe()?;
-    let mut all = Vec::new();
-    for code in 0..400 {
-        let script = format!("read line; exit {}", code % 200);
-        let child = Command::new("/bin/sh").args(["-c", &script]).stdin(reads.try_clone()?).spawn()?;
-        let pid = Pid::from(&child);
-        all.push((waitpid(WaitFlags::NONE, pid), Some((pid, Status::Exited(code % 200)))));
-    }
-    drop(writes);
-    for (told, expected) in all {
-        assert_eq!(run(told)?, expected);
-    }
-    assert_eq!((wait_count(), signal_count()), (0, 0));
-    Ok(())
-}
-
-/// Makes a child of this number that sleeps until it is killed; `None` if that is not allowed.
-fn child_of_number(pid: Pid) -> Option<Pid> {
-    #[repr(C)]
-    #[derive(Default)]
-    struct Args {
-        flags: u64,
-        pidfd: u64,
-        child_tid: u64,
-        parent_tid: u64,
-        exit_signal: u64,
-        stack: u64,
-        stack_size: u64,
-        tls: u64,
-        set_tid: u64,
-        set_tid_size: u64,
-    }
-    let numbers = [pid.number()];
-    let args = Args {
-        exit_signal: libc::SIGCHLD as u64,
-        set_tid: numbers.as_ptr() as u64,
-        set_tid_size: 1,
-        ..Args::default()
-    };
-    // SAFETY: a fork, in a process with one thread; the child does nothing but sleep.
-    match unsafe { libc::syscall(libc::SYS_clone3, &args, size_of::<Args>()) } {
-        0 => loop {
-            // SAFETY: it touches no memory.
-            unsafe { libc::pause() };
-        },
-        -1 => None,
-        number => Some(Pid::from(i32::try_from(number).expect("it fits"))),
-    }
-}
-
-fn a_number_that_is_another_childs() -> Result<(), Error> {
-    let child = Command::new("/bin/sh").args(["-c", "read code"]).stdin(Stdio::piped()).spawn()?;
-    let pid = Pid::from(&child);
-    let first = waitpid(WaitFlags::NONE, pid);
-    run(sleep(Duration::from_micros(100)))?;
-    // Somebody else waits for it, and its number is given again, while the loop stands still.
-    assert_eq!({ child }.wait()?.code(), Some(1));
-    let Some(again) = child_of_number(pid) else { return Ok(()) };
-    assert_eq!(again, pid);
-    let second = waitpid(WaitFlags::NONE, pid);
-    run(sleep(Duration::from_millis(5)))?;
-    assert!(second.is_pending());
-    // SAFETY: it touches no memory.
-    assert_eq!(unsafe { libc::kill(pid.number(), libc::SIGKILL) }, 0);
-    let expected = Some((pid, Status::Signaled { signal: SIGKILL, core: false }));
-    assert_eq!(run(second)?, expected);
-    drop(first);
-    both(everything, everything)
 }

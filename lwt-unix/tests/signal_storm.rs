@@ -84,11 +84,8 @@ fn no_signal_is_left_to_its_default_and_the_action_of_before_comes_back() {
             }
             let loops = [1, 2, 3].map(|seed| scope.spawn(move || changes_its_mind(signals, seed, 6000)));
             let moments = scope.spawn(|| {
-                (0..100).for_each(|_| {
-                    thread::scope(|scope| {
-                        scope.spawn(|| lives_for_a_moment(SIGUSR1));
-                    })
-                })
+                // Joined: the loop has ended then.
+                (0..100).for_each(|_| thread::spawn(|| lives_for_a_moment(SIGUSR1)).join().expect("it ends"));
             });
             for changes in loops {
                 changes.join().expect("it ends").expect("it goes on");

@@ -1,6 +1,6 @@
 //! The simulated network does what the real one does, on good days and on bad ones.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
@@ -9,9 +9,11 @@ use std::time::Duration;
 use lwt_core::{Error, all, spawn};
 use lwt_unix::entry::guarded;
 use lwt_unix::faults::{Plan, Rule};
-use lwt_unix::fd::Fd;
+use lwt_unix::fd::{Fd, OsError, copy};
+use lwt_unix::file::File;
 use lwt_unix::net::{
-    ListenOptions, Shutdown, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, opt,
+    Domain, ListenOptions, MsgFlags, Shutdown, Socket, TcpListener, TcpStream, Type, UdpSocket, UnixListener,
+    UnixStream, opt,
 };
 use lwt_unix::sim::{self, Sim};
 use lwt_unix::{loop_stats, sleep, with_timeout};
@@ -213,6 +215,65 @@ lwt_unix::sim_test! {
         Ok(())
     }
 
+    /// Writes of nothing change nothing for those who wait for room; nor do those of a duplicate.
+    async fn who_waits_for_room_gets_it() -> Result<(), Error> {
+        sim::change(|sim| sim.window(3000));
+        let (client, server) = connection("10.0.0.1:1").await?;
+        let twin = client.fd().dup()?;
+        let writers = [(client.fd().clone(), 100), (twin, 77)].map(|(fd, len)| {
+            spawn(async move {
+                for _ in 0..200 {
+                    fd.write_all(&[1; 100][..len]).await?;
+                    let _ = fd.try_write(&[])?;
+                }
+                Ok::<_, Error>(())
+            })
+        });
+        let nothings = spawn(async move {
+            for _ in 0..500 {
+                sleep(Duration::from_micros(37)).await?;
+                let _ = client.try_write(&[])?;
+            }
+            Ok::<_, Error>(())
+        });
+        server.read_exact(&mut vec![0; 200 * 177]).await?;
+        for task in writers {
+            task.await?;
+        }
+        nothings.await?;
+        assert_eq!(server.read(&mut [0]).await?, 0);
+        Ok(())
+    }
+
+    /// Who was never accepted hears of it after all that was on its way, whatever that is.
+    async fn a_listener_closes_with_a_queue() -> Result<(), Error> {
+        for _ in 0..10 {
+            let listener = TcpListener::bind(at("10.0.0.1:1"))?;
+            let waiting = spawn(TcpStream::connect(at("10.0.0.1:1")));
+            // Until the opening packet has arrived; the answer is under way.
+            while !listener.fd().readable()? {
+                sleep(Duration::from_micros(10)).await?;
+            }
+            drop(listener);
+            // It was connected, if only for a moment.
+            let read = async { waiting.await?.read(&mut [0]).await };
+            assert_eq!(read.await.unwrap_err().io_kind(), Some(ErrorKind::ConnectionReset));
+            let refused = TcpStream::connect(at("10.0.0.1:1")).await.unwrap_err();
+            assert_eq!(refused.io_kind(), Some(ErrorKind::ConnectionRefused));
+        }
+        Ok(())
+    }
+
+    /// A socket takes addresses of its own family.
+    async fn families() -> Result<(), Error> {
+        let socket = UdpSocket::bind(at("10.0.0.1:1"))?;
+        let number = |error: Error| OsError::of(&error).and_then(OsError::raw_os_error);
+        assert_eq!(socket.connect(at("[::1]:5")).map_err(number), Err(Some(libc::EAFNOSUPPORT)));
+        let sent = socket.send_to(b"x", at("[::1]:5")).await;
+        assert_eq!(sent.map_err(number), Err(Some(libc::EAFNOSUPPORT)));
+        Ok(())
+    }
+
     /// Closing wakes those who wait; an abort, too; nothing is left registered.
     async fn closing_and_aborting() -> Result<(), Error> {
         let (left, right) = UnixStream::pair()?;
@@ -252,6 +313,59 @@ lwt_unix::sim_test! {
         let (reader, writer) = lwt_unix::fd::pipe()?;
         drop(writer);
         assert_eq!(reader.read(&mut [0]).await?, 0);
+        Ok(())
+    }
+
+    /// Pipes that are to be treated as if they blocked wait all the same, and for each other.
+    async fn blocking_pipes() -> Result<(), Error> {
+        let (reader, writer) = lwt_unix::fd::pipe()?;
+        reader.set_blocking(true)?;
+        writer.set_blocking(true)?;
+        let writing = spawn(async move { writer.write_all(&[3; 200_000]).await });
+        let mut back = vec![0; 200_000];
+        reader.read_exact(&mut back).await?;
+        writing.await?;
+        assert_eq!(reader.read(&mut [0]).await?, 0);
+        Ok(())
+    }
+
+    /// What the kernel cannot move to and from a simulated socket goes through a buffer.
+    async fn files() -> Result<(), Error> {
+        let (left, right) = UnixStream::pair()?;
+        let file = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).await?;
+        let mut sent = 0;
+        while sent < 9 {
+            sent += left.send_file(&file, sent as u64, 9 - sent).await?;
+        }
+        let fd = Fd::new(std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))?.into())?;
+        assert_eq!(copy(&fd, left.fd(), 9).await?, 9);
+        let mut back = [0; 18];
+        right.read_exact(&mut back).await?;
+        assert_eq!(&back, b"[package][package]");
+        Ok(())
+    }
+
+    /// What flags ask for is done, or refused.
+    async fn flags() -> Result<(), Error> {
+        let socket = || Socket::new(Domain::V4, Type::Datagram, 0);
+        let (one, two) = (socket()?, socket()?);
+        two.bind(at("10.0.0.1:1")).await?;
+        for _ in 0..3 {
+            one.send_to(b"hello", two.local_addr()?, MsgFlags::DONT_ROUTE).await?;
+        }
+        let mut buf = [0; 2];
+        assert_eq!(two.recv(&mut buf, MsgFlags::REAL_LENGTH | MsgFlags::PEEK).await?, 5);
+        assert_eq!(two.recv_from(&mut buf, MsgFlags::REAL_LENGTH).await?.0, 5);
+        assert_eq!(two.recv_from(&mut buf, MsgFlags::NONE).await?.0, 2);
+        let message = two.recv_msg(&mut [IoSliceMut::new(&mut buf)]).await?;
+        assert_eq!((message.bytes, message.truncated), (2, true));
+        let (client, server) = connection("10.0.0.1:2").await?;
+        let (client, server) = (Socket::from(&client), Socket::from(&server));
+        let number = |error: Error| OsError::of(&error).and_then(OsError::raw_os_error);
+        let urgent = client.send(b"x", MsgFlags::OUT_OF_BAND).await;
+        assert_eq!(urgent.map_err(number), Err(Some(libc::EOPNOTSUPP)));
+        let urgent = server.recv(&mut buf, MsgFlags::OUT_OF_BAND).await;
+        assert_eq!(urgent.map_err(number), Err(Some(libc::EOPNOTSUPP)));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use lwt_core::{Error, join, pause, spawn};
+use lwt_unix::engine::SimEngine;
 use lwt_unix::entry::guarded;
 use lwt_unix::faults::{Plan, Rule};
 use lwt_unix::net::{Shutdown, TcpListener, TcpStream, UdpSocket, UnixStream};
@@ -265,6 +266,7 @@ fn a_deadlock_is_reported_with_what_waits() {
         assert_eq!(deadlock.after(), secs(5));
         assert!(deadlock.waits()[0].contains("TCP listener at 10.0.0.1:7"), "{deadlock}");
         assert!(deadlock.to_string().contains("seed 0"), "{deadlock}");
+        assert_eq!(format!("{error:?}").matches("nothing can run").count(), 1, "{error:?}");
         #[cfg(feature = "registry")]
         assert!(deadlock.waits().iter().any(|wait| wait.contains("sim_order.rs")), "{deadlock}");
         let forever = || async {
@@ -288,6 +290,21 @@ fn a_panic_comes_out() {
             })
         });
         assert!(panic.is_err());
+    });
+}
+
+/// A second simulation on a thread is refused, and the first one goes on.
+#[test]
+fn there_is_one_at_a_time() {
+    guarded("there_is_one_at_a_time", || {
+        Sim::new()
+            .run(|| async {
+                let (left, right) = UnixStream::pair()?;
+                assert!(std::panic::catch_unwind(|| drop(SimEngine::new(&Sim::new()))).is_err());
+                left.write_all(b"x").await?;
+                right.read_exact(&mut [0]).await
+            })
+            .unwrap();
     });
 }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use lwt_core::{Error, set_unhandled_hook};
+use lwt_unix::engine::{MioEngine, SimEngine, set_engine};
 use lwt_unix::entry::guarded;
 use lwt_unix::sim::Sim;
 use lwt_unix::time::{LongTimeout, now, set_timeout_handler, sleep};
@@ -26,6 +27,25 @@ where
     F: Future<Output = Result<(), Error>> + 'static,
 {
     guarded(name, move || Sim::new().run(body).expect("it succeeds"));
+}
+
+#[test]
+fn it_keeps_what_is_left_of_its_time_on_another_engine() {
+    guarded("it_keeps_what_is_left", || {
+        let sim = SimEngine::new(&Sim::new()).expect("an engine");
+        set_engine(Rc::new(sim)).expect("a fresh thread");
+        run(sleep(secs(3600))).expect("slept");
+        let (timeout, calls) = counter(Duration::from_millis(2));
+        timeout.start();
+        // Its clock is an hour behind.
+        set_engine(Rc::new(MioEngine::new().expect("an engine"))).expect("moved");
+        run(sleep(Duration::from_millis(4))).expect("slept");
+        assert_eq!((calls.get(), timeout.is_running()), (1, false));
+        timeout.start();
+        set_engine(Rc::new(MioEngine::new().expect("an engine"))).expect("moved");
+        run(sleep(Duration::from_millis(4))).expect("slept");
+        assert_eq!(calls.get(), 2);
+    });
 }
 
 #[test]
@@ -181,5 +201,42 @@ fn a_panic_goes_to_the_handler_or_to_the_hook() {
         set_timeout_handler(None::<fn(Error)>);
         set_unhandled_hook(None);
         assert_eq!(*told.borrow(), ["hook: on purpose", "handler: on purpose"]);
+    });
+}
+
+#[test]
+fn at_the_end_of_its_thread_it_does_not_run() {
+    /// Uses a time-out when the thread's values are dropped.
+    struct Late(RefCell<Option<LongTimeout>>);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let timeout = self.0.take().expect("it was put there");
+            timeout.start();
+            timeout.change(secs(1));
+            set_timeout_handler(Some(|_| ()));
+            timeout.stop();
+            assert!(!timeout.is_running());
+        }
+    }
+
+    thread_local! {
+        static LATE: Late = const { Late(RefCell::new(None)) };
+    }
+
+    guarded("at_the_end_of_its_thread", || {
+        // Values go in the order in which they were first used, or the other way round.
+        for first in [true, false] {
+            let ends = std::thread::spawn(move || {
+                if first {
+                    LATE.with(|_| ());
+                }
+                set_timeout_handler(Some(|_| ()));
+                let (timeout, _) = counter(secs(1));
+                timeout.start();
+                LATE.with(|late| late.0.replace(Some(timeout)));
+            });
+            ends.join().expect("it ends");
+        }
     });
 }

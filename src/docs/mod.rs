@@ -2,6 +2,8 @@
 //!
 //! * [`coming_from_lwt`]: for those who know OCaml's Lwt: where each of its names has gone, what behaves
 //!   differently, and the forms of its syntax extension in Rust.
+//! * [`coming_from_netmulticore`]: the same for those who know Ocamlnet's Netmulticore, with what became of its
+//!   traps.
 
 pub mod coming_from_lwt {
     #![doc = include_str!("coming_from_lwt.md")]
@@ -123,6 +125,49 @@ pub mod coming_from_lwt {
 
     pub mod syntax {
         #![doc = include_str!("coming_from_lwt/syntax.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+}
+
+#[cfg(feature = "worker")]
+pub mod coming_from_netmulticore {
+    #![doc = include_str!("coming_from_netmulticore.md")]
+
+    #[cfg(doc)]
+    use crate::*;
+
+    pub mod workers {
+        #![doc = include_str!("coming_from_netmulticore/workers.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod memory {
+        #![doc = include_str!("coming_from_netmulticore/memory.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod structures {
+        #![doc = include_str!("coming_from_netmulticore/structures.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod sync {
+        #![doc = include_str!("coming_from_netmulticore/sync.md")]
+
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod camlbox {
+        #![doc = include_str!("coming_from_netmulticore/camlbox.md")]
 
         #[cfg(doc)]
         use crate::*;

@@ -146,17 +146,20 @@ impl Program {
     /// If it has ended.
     #[track_caller]
     pub fn cpu_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a living process");
-        // The name, the second field, is in brackets and may be anything.
-        let (_, fields) = stat.rsplit_once(')').expect("a name");
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| field.parse::<u64>().expect("ticks"))
-            .sum();
+        let fields = stat(i32::try_from(self.pid()).expect("a process number"));
+        let ticks = fields.iter().skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks"));
+        let ticks: u64 = ticks.sum();
+        assert!(!fields.is_empty(), "it has ended");
         let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().expect("a clock");
         Duration::from_secs_f64(ticks as f64 / per_second as f64)
+    }
+
+    /// The processes of its main thread that are heads of groups of their own: its workers.
+    pub fn workers(&self) -> Vec<i32> {
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        children.filter(|pid| stat(*pid).get(2) == Some(&pid.to_string())).collect()
     }
 
     /// Waits for its end.
@@ -177,6 +180,20 @@ impl Program {
         let stderr = self.stderr.take().map_or_else(String::new, |reader| reader.join().unwrap_or_default());
         Ended { status: ended.expect("it has ended"), stdout, stderr }
     }
+}
+
+/// Whether this process is there and has not ended. (One that has ended and is an orphan may stay in the list
+/// of processes for a while.)
+pub fn runs(pid: i32) -> bool {
+    stat(pid).first().is_some_and(|state| !["Z", "X"].contains(&state.as_str()))
+}
+
+/// What `/proc` says of a process behind its name, from the state on; nothing if there is none.
+fn stat(pid: i32) -> Vec<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name is in brackets and may be anything.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_whitespace().map(str::to_owned).collect()
 }
 
 impl Drop for Program {

@@ -1,9 +1,16 @@
-//! The tables of "Coming from Lwt" are complete: each name of Lwt in `names/` has one row, which says where
-//! it has gone. That the links lead somewhere is for rustdoc to check.
+//! The tables of "Coming from Lwt" and "Coming from Netmulticore" are complete: each of their names in
+//! `names/` and `names_netmulticore/` has one row, which says where it has gone. That the links lead somewhere
+//! is for rustdoc to check.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// A guide: the folder of its pages, that of its names, and how many those are at least.
+const GUIDES: [(&str, &str, usize); 2] = [
+    ("../src/docs/coming_from_lwt", "names", 400),
+    ("../src/docs/coming_from_netmulticore", "names_netmulticore", 200),
+];
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -33,9 +40,9 @@ fn names(cell: &str) -> Option<Vec<String>> {
 }
 
 /// The rows whose first cell has names, by name.
-fn rows() -> BTreeMap<String, Vec<String>> {
+fn rows(pages: &str) -> BTreeMap<String, Vec<String>> {
     let mut rows = BTreeMap::new();
-    for (path, text) in texts("../src/docs/coming_from_lwt") {
+    for (path, text) in texts(pages) {
         for line in text.lines() {
             let cells = cells(line);
             for name in cells.first().and_then(|cell| names(cell)).unwrap_or_default() {
@@ -48,29 +55,31 @@ fn rows() -> BTreeMap<String, Vec<String>> {
 }
 
 /// The names that are to have a row.
-fn expected() -> BTreeSet<String> {
+fn expected(names: &str, least: usize) -> BTreeSet<String> {
     let mut expected = BTreeSet::new();
-    for (path, text) in texts("names") {
+    for (path, text) in texts(names) {
         for name in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             assert!(expected.insert(name.to_owned()), "{}: {name} twice", path.display());
         }
     }
-    assert!(expected.len() > 400, "only {} names", expected.len());
+    assert!(expected.len() > least, "only {} names", expected.len());
     expected
 }
 
 #[test]
 fn every_name_has_a_row_and_every_row_a_name() {
-    let (rows, expected) = (rows(), expected());
-    let missing: Vec<_> = expected.iter().filter(|name| !rows.contains_key(*name)).collect();
-    assert!(missing.is_empty(), "without a row: {missing:#?}");
-    let unknown: Vec<_> = rows.keys().filter(|name| !expected.contains(*name)).collect();
-    assert!(unknown.is_empty(), "not in the list of names: {unknown:#?}");
+    for (pages, names, least) in GUIDES {
+        let (rows, expected) = (rows(pages), expected(names, least));
+        let missing: Vec<_> = expected.iter().filter(|name| !rows.contains_key(*name)).collect();
+        assert!(missing.is_empty(), "without a row: {missing:#?}");
+        let unknown: Vec<_> = rows.keys().filter(|name| !expected.contains(*name)).collect();
+        assert!(unknown.is_empty(), "not in the list of names: {unknown:#?}");
+    }
 }
 
 #[test]
 fn every_row_has_a_counterpart_or_a_reason() {
-    for (name, cells) in rows() {
+    for (name, cells) in GUIDES.into_iter().flat_map(|(pages, ..)| rows(pages)) {
         let [counterpart, note] = &cells[..] else { panic!("`{name}`: {} cells", cells.len() + 1) };
         if counterpart == "none" {
             assert!(!note.is_empty(), "`{name}` has no counterpart, and no reason");

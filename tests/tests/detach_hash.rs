@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use lwt_tests::dir::TempDir;
 use lwt_tests::program::{Ended, Program};
+use nix::errno::Errno;
+use nix::pty::{OpenptyResult, Winsize, openpty};
 
 fn detach_hash(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_detach_hash"));
@@ -85,6 +87,50 @@ fn prints_what_the_tools_print() {
         );
     }
     assert_eq!(output(&mut detach_hash(dir.path(), &["nothing in it"])), b"");
+}
+
+/// What the program shows on a terminal of this width that is its standard error; its standard output too, if
+/// there is no other place for it.
+fn shown(command: &mut Command, columns: u16, stdout: Option<fs::File>) -> String {
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let OpenptyResult { master, slave } = openpty(Some(&size), None).expect("a terminal");
+    let stdout = stdout.map_or_else(|| Stdio::from(slave.try_clone().expect("a descriptor")), Stdio::from);
+    command.stdout(stdout).stderr(slave).env("TERM", "xterm");
+    let program = Program::start_as_is(command);
+    // It has the only other end of the terminal now, and the command goes with this.
+    *command = Command::new("none");
+    let mut shown = Vec::new();
+    let mut screen = fs::File::from(master);
+    // The end of a terminal whose programs have ended is an error.
+    let ended = screen.read_to_end(&mut shown).expect_err("the terminal's end");
+    assert_eq!(ended.raw_os_error(), Some(Errno::EIO as i32));
+    program.wait().assert_code(0);
+    String::from_utf8(shown).expect("text")
+}
+
+#[test]
+fn a_terminal_sees_a_bar_and_the_output_does_not() {
+    let dir = tree();
+    // Long enough that the bar is drawn a few times.
+    let roots = vec!["."; 20];
+    let sums = expected(dir.path(), &roots.join(" "));
+    let elsewhere = TempDir::new();
+    let path = elsewhere.write("sums", "");
+    let output = fs::File::create(&path).expect("a file");
+    let screen = shown(detach_hash(dir.path(), &["--jobs", "1"]).args(&roots), 60, Some(output));
+    assert!(fs::read(&path).expect("a file") == sums, "the same lines");
+    let files = sums.iter().filter(|byte| **byte == b'\n').count();
+    let about = format!("/{files} files, ");
+    let bars: Vec<_> = screen.split('\r').filter(|bar| bar.contains(&about)).collect();
+    assert!(!bars.is_empty(), "{screen:?}");
+    assert!(bars.iter().all(|bar| bar.contains('█') || bar.contains('░')), "{screen:?}");
+    // In the end the line is clear again.
+    assert!(screen.trim_end().ends_with("\x1b[2K"), "{screen:?}");
+
+    // Where the sums are on the terminal, no bar is between them.
+    let screen = shown(&mut detach_hash(dir.path(), &["a", "many"]), 60, None);
+    let lines = String::from_utf8(expected(dir.path(), "a many")).expect("text");
+    assert_eq!(screen, lines.replace('\n', "\r\n"));
 }
 
 #[test]

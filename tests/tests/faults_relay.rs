@@ -1,4 +1,5 @@
-//! The relay example under every fault that can happen to it, in this process: nothing is lost, leaked or spinning.
+//! The relay example under every fault that can happen to it, in this process: nothing is lost, leaked or
+//! spinning.
 
 #[path = "../../lwt-unix/tests/campaign/mod.rs"]
 mod campaign;
@@ -14,12 +15,12 @@ use std::time::Duration;
 use campaign::{ENGINES, under};
 use lwt::entry::guarded;
 use lwt::faults::{Plan, Rule};
-use lwt::fd::OsError;
 use lwt::net::opt::Linger;
 use lwt::net::{Shutdown, TcpListener, TcpStream};
 use lwt::{Error, Promise, all, sim, sleep, spawn, wait};
 use nix::libc;
 use relay::Relay;
+use relay::backend::is_shortage;
 use relay::options::Options;
 
 const CLIENTS: usize = 5;
@@ -30,8 +31,8 @@ fn bytes(client: usize) -> Vec<u8> {
     (0..BYTES).map(|n| (n.wrapping_mul(31) ^ (n >> 8) ^ (client * 77)) as u8).collect()
 }
 
-/// A server that sends back what it gets, until the listener is closed. Its result is how many reads and writes that
-/// took.
+/// A server that sends back what it gets, until the listener is closed. Its result is how many reads and
+/// writes that took.
 fn echo_server(listener: TcpListener) -> Promise<u64> {
     spawn(async move {
         let mut incoming = listener.incoming();
@@ -73,16 +74,10 @@ async fn echo(stream: &TcpStream) -> Result<u64, Error> {
     }
 }
 
-/// Sends all, and reads it back meanwhile: how many reads and writes that took. What comes back is right as far as it
-/// goes, also when the connection dies.
+/// Sends all, and reads it back meanwhile: how many reads and writes that took. What comes back is right as
+/// far as it goes, also when the connection dies.
 async fn client(relay: SocketAddr, name: usize) -> Result<u64, Error> {
-    let stream = loop {
-        match TcpStream::connect(relay).await {
-            Ok(stream) => break stream,
-            Err(error) if is_shortage(&error) => sleep(Duration::from_millis(1)).await?,
-            Err(error) => return Err(error),
-        }
-    };
+    let stream = patiently(async || TcpStream::connect(relay).await).await?;
     let sending = spawn({
         let stream = stream.clone();
         async move {
@@ -123,15 +118,22 @@ async fn client(relay: SocketAddr, name: usize) -> Result<u64, Error> {
     Ok(steps + sending.await?)
 }
 
-fn is_shortage(error: &Error) -> bool {
-    let number = OsError::of(error).and_then(OsError::raw_os_error);
-    matches!(number, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
+/// Does it again for as long as descriptors have run out: a plan strikes whoever makes the call, and this is
+/// not the relay.
+async fn patiently<T>(act: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    loop {
+        match act().await {
+            Err(error) if is_shortage(&error) => sleep(Duration::from_millis(1)).await?,
+            done => return done,
+        }
+    }
 }
 
 /// Clients, the relay, and two servers. So many connections may die.
 async fn relayed(mortal: usize) -> Result<u64, Error> {
-    let bind = || TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let (listener, servers) = (bind()?, [bind()?, bind()?]);
+    let bind = async || TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let listener = patiently(&bind).await?;
+    let servers = [patiently(&bind).await?, patiently(&bind).await?];
     let address = listener.local_addr()?;
     let options = Options {
         listen: address,
@@ -205,6 +207,10 @@ fn nothing_is_lost() {
             (
                 "no descriptors for a while",
                 plan().with(Rule::on(["accept4"]).every(2).times(6).error(libc::EMFILE)),
+            ),
+            (
+                "no sockets for a while",
+                plan().with(Rule::on(["socket"]).every(2).times(6).error(libc::EMFILE)),
             ),
             (
                 "clients die in the queue",

@@ -74,6 +74,18 @@ fn tree(dir: &TempDir) -> (usize, usize) {
 }
 
 #[test]
+fn a_worker_that_is_killed_costs_nothing() {
+    let dir = TempDir::new();
+    let (files, bytes) = tree(&dir);
+    for _ in 0..5 {
+        let ended = run(dir.path(), &["--kill-one"]);
+        ended.assert_code(0);
+        assert_eq!(ended.stdout, format!("quickstart: {files} files, {bytes} bytes, all digests agree\n"));
+        assert!(ended.stderr.contains(" has been killed\n"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn every_kind_of_name_and_size() {
     let dir = TempDir::new();
     let (files, bytes) = tree(&dir);

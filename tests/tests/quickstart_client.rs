@@ -78,11 +78,11 @@ fn lies() {
     let flipped = "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\nwhat is on dusk";
     let ended = download(answer_for_b(flipped));
     assert_only_b(&ended, "differs: on disk 15 bytes, ");
-    // Both digests are named, and they are different ones.
+    // All three digests are named, and what was downloaded is the different one.
     let sums: Vec<_> = ended.stderr.split("15 bytes, ").skip(1).map(|rest| &rest[..64]).collect();
-    assert!(
-        sums.len() == 2 && sums[0] != sums[1] && sums.concat().bytes().all(|byte| byte.is_ascii_hexdigit())
-    );
+    let [disk, downloaded, worker] = sums[..] else { panic!("{ended:?}") };
+    assert!(disk == worker && disk != downloaded, "{ended:?}");
+    assert!(sums.concat().bytes().all(|byte| byte.is_ascii_hexdigit()), "{ended:?}");
     let shorter = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nwhat is on dis";
     assert_only_b(&download(answer_for_b(shorter)), "downloaded 14 bytes");
     let longer = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nwhat is on disk!";

@@ -1,6 +1,8 @@
 //! Files that are cached: wall time, for most sides use threads.
 
+use std::ffi::CString;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::PLAIN;
 use crate::harness::Row;
+use crate::libuv::{self, Flight, Turn};
 use crate::measure::{Failure, Measure, Outcome, WallWatch};
 use crate::runtimes::{on_lwt, on_smol, on_tokio, smol_spawn};
 
@@ -48,12 +51,13 @@ pub const ROWS: [Row; 5] = [
     Row {
         name: "file-stat",
         what: "stat of 2000 paths, 256 in flight",
-        ops: 51_200,
+        ops: 102_400,
         lwt: |ops| lwt_small(ops, |path| async move { lwt::file::stat(&*path).await.map(|_| ()) }),
         tokio: Some(|ops| {
             tokio_small(ops, |path| async move { tokio::fs::metadata(&*path).await.map(drop) })
         }),
         smol: Some(|ops| smol_small(ops, |path| async move { smol::fs::metadata(&*path).await.map(drop) })),
+        libuv: Some(|ops| libuv_small(ops, Flight::stat)),
         floor: Some(|ops| std_small(ops, |path| std::fs::metadata(path).map(drop))),
         ..PLAIN
     },
@@ -74,6 +78,7 @@ pub const ROWS: [Row; 5] = [
         lwt: |ops| lwt_small(ops, lwt_open_read_close),
         tokio: Some(|ops| tokio_small(ops, tokio_open_read_close)),
         smol: Some(|ops| smol_small(ops, smol_open_read_close)),
+        libuv: Some(|ops| libuv_small(ops, Flight::open_read_close)),
         floor: Some(|ops| std_small(ops, std_open_read_close)),
         ..PLAIN
     },
@@ -267,6 +272,17 @@ where
         }
         Ok(watch.per(each * FLYING))
     })
+}
+
+fn libuv_small(ops: u64, turn: Turn) -> Outcome {
+    let scratch = Scratch::new()?;
+    let paths = scratch.small()?;
+    let paths = paths.iter().map(|path| CString::new(path.as_os_str().as_bytes()));
+    let paths = paths.collect::<Result<Arc<[_]>, _>>().map_err(std::io::Error::from)?;
+    let each = ops / FLYING;
+    let watch = WallWatch::start();
+    libuv::fly(FLYING, each, turn, &paths)?;
+    Ok(watch.per(each * FLYING))
 }
 
 fn std_small(ops: u64, f: impl Fn(&Path) -> std::io::Result<()>) -> Outcome {

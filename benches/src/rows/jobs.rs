@@ -1,7 +1,10 @@
 //! Work that is handed to a thread and comes back as a promise: wall time, for the threads are the point.
 
+use std::sync::Arc;
+
 use super::PLAIN;
 use crate::harness::Row;
+use crate::libuv::{self, Flight};
 use crate::measure::{Outcome, WallWatch};
 use crate::runtimes::{on_lwt, on_smol, on_tokio, smol_spawn};
 
@@ -14,6 +17,7 @@ pub const ROWS: [Row; 2] = [
         lwt: |ops| lwt_jobs(ops, 1),
         tokio: Some(|ops| tokio_jobs(ops, 1)),
         smol: Some(|ops| smol_jobs(ops, 1)),
+        libuv: Some(|ops| libuv_jobs(ops, 1)),
         ..PLAIN
     },
     Row {
@@ -24,6 +28,7 @@ pub const ROWS: [Row; 2] = [
         lwt: |ops| lwt_jobs(ops, 256),
         tokio: Some(|ops| tokio_jobs(ops, 256)),
         smol: Some(|ops| smol_jobs(ops, 256)),
+        libuv: Some(|ops| libuv_jobs(ops, 256)),
         ..PLAIN
     },
 ];
@@ -79,4 +84,11 @@ fn smol_jobs(ops: u64, flying: u64) -> Outcome {
         }
         Ok(watch.per(each * flying))
     })
+}
+
+fn libuv_jobs(ops: u64, flying: u64) -> Outcome {
+    let each = (ops / flying).max(1);
+    let watch = WallWatch::start();
+    libuv::fly(flying, each, Flight::work, &Arc::from([]))?;
+    Ok(watch.per(each * flying))
 }

@@ -44,5 +44,6 @@ const PLAIN: Row = Row {
     lwt: |_| Err("no such side".into()),
     tokio: None,
     smol: None,
+    libuv: None,
     floor: None,
 };

@@ -10,6 +10,7 @@ use lwt::lock::RuntimeLock;
 
 use super::PLAIN;
 use crate::harness::Row;
+use crate::libuv;
 use crate::measure::{CpuWatch, Failure, Measure, Outcome};
 use crate::runtimes::{on_smol, on_tokio, smol_spawn};
 
@@ -24,6 +25,7 @@ pub const ROWS: [Row; 3] = [
         lwt: timer_of_lwt,
         tokio: Some(timer_of_tokio),
         smol: Some(timer_of_smol),
+        libuv: Some(|ops| lateness(libuv::ticks(ops, TICK, 4 * NAP, (SLEEPERS + COMPUTERS, call))?)),
         ..PLAIN
     },
     Row {

@@ -14,7 +14,7 @@ use crate::Error;
 
 use super::cascade::{self, When};
 use super::cell::{Raw, Ref, Route, VISITED};
-use super::{Promise, Repr, teardown};
+use super::{Promise, Repr, section, teardown};
 
 /// What a leaf does in the second phase.
 enum Leaf {
@@ -126,6 +126,7 @@ pub(crate) fn cancel_all(cells: impl IntoIterator<Item = Raw>) -> bool {
     let mut cells =
         cells.into_iter().map(Raw::root).filter(|cell| cell.is_pending() && cell.route() != Route::Fixed);
     let Some(first) = cells.next() else { return false };
+    section::check();
     let second = cells.next();
     if second.is_none() && first.route() == Route::Leaf {
         let _alive = first.retain();
@@ -184,6 +185,10 @@ impl<T> Promise<T> {
     /// rejected; those of [`wait`](crate::wait()) and [`no_cancel`](Promise::no_cancel) are left alone. The
     /// rejection then comes back through the callbacks as any other does, so that cleanup runs, which may
     /// itself take its time. No effect on a resolved promise.
+    ///
+    /// # Panics
+    /// If the thread is [in a section](crate::scheduler::set_in_section) in which promises are not to be
+    /// touched, and there is something to cancel.
     ///
     /// ```
     /// use lwt_core::task;

@@ -15,6 +15,8 @@
 //!    (`on_*` callbacks, destructors, clone functions) goes to the unhandled-rejection hook, and the cascade
 //!    goes on.
 //! 5. No borrow is held while user code runs.
+//! 6. A [section](super::section) counts as more levels than there may be, and as not the outermost one: what
+//!    is resolved in it, by whatever way, changes its state at once, and its callbacks wait for the next turn.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +31,9 @@ use super::teardown;
 
 /// How deep resolutions nest on the stack.
 const LIMIT: u32 = 40;
+
+/// What a section adds to the levels.
+const SECTION: u32 = 1 << 31;
 
 /// How deep callbacks that look nest out of their turn.
 const MOST_LOOKING: u32 = 20;
@@ -160,6 +165,21 @@ impl Levels {
         }
         Some(cell)
     }
+}
+
+/// Sets whether this thread is in a section; gives whether it was.
+pub(super) fn set_in_section(inside: bool) -> bool {
+    LEVELS.with(|levels| {
+        let running = levels.running.get();
+        levels.running.set(if inside { running | SECTION } else { running & !SECTION });
+        running & SECTION != 0
+    })
+}
+
+/// Whether this thread is in a section.
+#[inline]
+pub(super) fn in_section() -> bool {
+    LEVELS.with(|levels| levels.running.get() >= SECTION)
 }
 
 /// Runs `f` as a level of the cascade, and then, if it is the outermost, all that was deferred.

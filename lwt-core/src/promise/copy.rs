@@ -118,7 +118,8 @@ impl<T: 'static> Promise<T> {
         copy(self, OnCancel::RejectCopy, Origin::caller())
     }
 
-    /// A promise with this one's outcome on which a cancel has no effect (`Lwt.no_cancel`).
+    /// A promise with this one's outcome on which a cancel has no effect (`Lwt.no_cancel`), nor on a task that
+    /// awaits it, unless by [`keep_cancel`](crate::task::keep_cancel).
     ///
     /// ```
     /// let (p, r) = lwt_core::task();

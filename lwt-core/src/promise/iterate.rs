@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use crate::Error;
+
 use super::Promise;
 use super::attach::caught;
 
@@ -32,14 +34,22 @@ where
             Err(pending) => {
                 return pending.bind(move |flow| match flow {
                     ControlFlow::Continue(state) => iterate(state, step),
-                    ControlFlow::Break(value) => Promise::ready(value),
+                    ControlFlow::Break(value) => end(step, Ok(value)),
                 });
             }
         };
         match flow {
             Ok(ControlFlow::Continue(next)) => state = next,
-            Ok(ControlFlow::Break(value)) => return Promise::ready(value),
-            Err(error) => return Promise::rejected(error),
+            Ok(ControlFlow::Break(value)) => return end(step, Ok(value)),
+            Err(error) => return end(step, Err(error)),
         }
     }
+}
+
+/// The end of a loop. The step goes before there is a result, which would be leaked if that panicked.
+fn end<B, F>(step: F, result: Result<B, Error>) -> Promise<B> {
+    caught(move || {
+        drop(step);
+        Promise::settled(result)
+    })
 }

@@ -236,7 +236,28 @@ impl<T> Promise<T> {
         }
     }
 
+    /// Names the promise in the list of what is pending, `registry::pending`, which exists with the feature
+    /// `registry`. Without it, or if the promise is resolved, this does nothing.
+    ///
+    /// ```
+    /// let (answer, _resolver) = lwt_core::wait::<u32>();
+    /// let answer = answer.named("the answer");
+    /// # #[cfg(feature = "registry")]
+    /// assert_eq!(lwt_core::registry::pending()[0].name, Some("the answer"));
+    /// # drop(answer);
+    /// ```
+    pub fn named(self, name: &'static str) -> Promise<T> {
+        #[cfg(feature = "registry")]
+        if let Some(root) = self.root() {
+            crate::registry::name(root, name);
+        }
+        #[cfg(not(feature = "registry"))]
+        let _ = name;
+        self
+    }
+
     /// Has the source behind this promise drop what it runs: see [`crate::task::abort`].
+    #[track_caller]
     pub(crate) fn abort_source(&self, error: Error) -> bool {
         let Some(root) = self.root().filter(|root| root.is_pending() && root.route() == cell::Route::Source)
         else {
@@ -245,6 +266,7 @@ impl<T> Promise<T> {
         let Some(source) = root.linked() else { return false };
         let runs = source.vtable.runs;
         if runs {
+            section::check();
             teardown::abort(source, error);
         }
         runs

@@ -60,7 +60,8 @@ fn make<T: 'static>(route: Route, origin: Origin) -> (Promise<T>, Resolver<T>) {
 ///
 /// # Panics
 /// Whatever resolves the promise does, if the thread is [in a section](crate::scheduler::set_in_section) in
-/// which promises are not to be touched. The promise is then abandoned.
+/// which promises are not to be touched. The promise is then abandoned. While a panic unwinds nothing more
+/// is said: then callbacks wait for the next turn.
 ///
 /// It belongs to its thread, as the promise does, and is invariant in `T`:
 ///
@@ -186,8 +187,7 @@ impl<T> Drop for Resolver<T> {
         // SAFETY: the owner is taken this one time: `resolve` forgets the resolver.
         let owner = unsafe { ManuallyDrop::take(&mut self.owner) };
         if owner.root().is_pending() {
-            let put_off = std::thread::panicking() || section::is_entered();
-            let when = if put_off { When::NextTurn } else { When::Later };
+            let when = if std::thread::panicking() { When::NextTurn } else { When::Later };
             let _ = owner.resolve(Err(Error::abandoned()), when);
         }
     }

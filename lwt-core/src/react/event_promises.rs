@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::ops::ControlFlow::{Break, Continue};
 use std::rc::Rc;
 
+use crate::promise::attach::caught_result;
 use crate::stream::{self, Stream};
 use crate::{Promise, Resolver, iterate, pause, task};
 
-use super::promises::{CancelOnDrop, limit, tell, watch};
+use super::promises::{CancelOnDrop, limit, own, tell, watch};
 use super::{Event, Sender};
 
 impl<T: 'static> Event<T> {
@@ -28,7 +29,7 @@ impl<T: 'static> Event<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Canceled`](crate::Canceled).
+    /// [`Canceled`](crate::Canceled); a panic of the clone.
     #[track_caller]
     pub fn next(&self) -> Promise<T>
     where
@@ -39,7 +40,7 @@ impl<T: 'static> Event<T> {
         let watching = watch(self, waiting.clone(), |waiting, value| {
             if let Some(resolver) = waiting.take() {
                 // Who does not want it any more misses nothing.
-                let _ = resolver.try_wakeup(Rc::unwrap_or_clone(value));
+                resolver.wakeup_result(caught_result(|| Ok(own(value))));
             }
         });
         // The callback goes when the promise is resolved, and the watch with it.
@@ -79,7 +80,8 @@ impl<T: 'static> Event<T> {
     /// The stream of clones of the occurrences (`E.to_stream`).
     ///
     /// There is no bound: what is not read gathers. The stream keeps the event; dropping all of its readers
-    /// lets go of it. It does not end.
+    /// lets go of it. It does not end. An occurrence whose clone panics is not in it, and the
+    /// unhandled-rejection hook is told.
     ///
     /// ```
     /// use lwt_core::{State, react::Event};
@@ -95,7 +97,7 @@ impl<T: 'static> Event<T> {
         let (stream, push, keep) = stream::create_with_reference();
         keep(watch(self, Rc::new(push), |push, value| {
             // Nobody reads any more: then nobody misses it.
-            let _ = push.push(Rc::unwrap_or_clone(value));
+            let _ = push.push(own(value));
         }));
         stream
     }

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 
-use crate::promise::cascade::guarded;
+pub(super) use crate::func::let_go;
 
 trait Remains {}
 impl<T> Remains for T {}
@@ -39,11 +39,6 @@ pub(super) fn bury(remains: impl Sized + 'static) {
         grave.waiting.borrow_mut().shrink_to(64);
         grave.busy.set(false);
     });
-}
-
-/// Drops a value in the midst of something that its panic is not to disturb.
-pub(super) fn let_go<T>(value: T) {
-    guarded(|| drop(value));
 }
 
 /// Gives back the memory that is kept for the next burial.

@@ -43,6 +43,15 @@ pub(super) fn watch<T: 'static, S: 'static>(
     })
 }
 
+/// The value, or a clone of it if others have it, too.
+pub(super) fn own<T: Clone>(value: Rc<T>) -> T {
+    Rc::try_unwrap(value).unwrap_or_else(|shared| {
+        let copy = T::clone(&shared);
+        let_go(shared);
+        copy
+    })
+}
+
 /// A rejection that nobody waits for.
 pub(super) fn tell(error: Error) {
     drop(Promise::<()>::rejected(error));

@@ -78,8 +78,8 @@ pub(super) fn step(change: impl FnOnce() + 'static) {
     }
 }
 
-/// Runs `f` while no step is made: what is sent meanwhile waits, and is made before this returns, or, if it is
-/// called inside a step, after that.
+/// Runs `f` while no step is made: what is sent meanwhile waits, and is made before this returns, or, if it
+/// is called inside a step, after that.
 pub(super) fn between_steps<R>(f: impl FnOnce() -> R) -> R {
     if TIME.with(|time| time.running.replace(true)) {
         return f();

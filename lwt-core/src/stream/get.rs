@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::func::let_go;
 use crate::{Error, Promise};
 
 use super::Stream;
@@ -122,7 +123,11 @@ impl<T: 'static> Stream<T> {
     /// ```
     #[track_caller]
     pub fn last_new(&self) -> Promise<T> {
-        self.scan(Way::Last, usize::MAX, Test::All, |mut found| Ok(found.elements.pop().ok_or(Empty)?))
+        self.scan(Way::Last, usize::MAX, Test::All, |mut found| {
+            let last = found.elements.pop().ok_or(Empty)?;
+            let_go(found);
+            Ok(last)
+        })
     }
 
     /// Takes all elements to the end (`Lwt_stream.to_list`).

@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 
+use crate::func::let_go;
 use crate::promise::attach::caught;
 use crate::{Canceller, Error, Promise, Resolver, task, wait};
 
@@ -115,7 +116,7 @@ impl<T: 'static> Hub<T> {
     /// Keeps `reference` alive, in place of the one before.
     pub(super) fn set_reference(&self, reference: Box<dyn Any>) {
         let before = self.reference.borrow_mut().replace(reference);
-        drop(before);
+        let_go(before);
     }
 
     /// A promise that is fulfilled when the stream is closed.
@@ -138,7 +139,11 @@ impl<T: 'static> Hub<T> {
     pub(super) fn value(&self, item: Item<T>) -> Result<T, Error> {
         match item {
             Item::Own(element) => Ok(element),
-            Item::Shared(shared) => Rc::try_unwrap(shared).or_else(|shared| self.copy(&shared)),
+            Item::Shared(shared) => Rc::try_unwrap(shared).or_else(|shared| {
+                let copy = self.copy(&shared);
+                let_go(shared);
+                copy
+            }),
             Item::Failed(failure) => Err(failure.tell()),
             Item::Gone => Err(Error::abandoned()), // not reached: only inside `Buffer::share`
         }
@@ -187,7 +192,7 @@ impl<T: 'static> Hub<T> {
             return;
         }
         if let Source::Pull(pull) = &self.source {
-            drop(pull.ask.take());
+            let_go(pull.ask.take());
         }
         self.close();
         self.notify();
@@ -274,17 +279,20 @@ impl<T: 'static> Hub<T> {
         }
     }
 
-    /// Lets the blocked push through if there is room for its element, or, with `demanded`, a reader with
-    /// nothing to read.
+    /// Whether there is room for an element, or a reader that waits for it and nothing else to read: one in
+    /// the line, or, with `demanded`, the caller.
+    fn has_room(&self, gate: &Gate<T>, demanded: bool) -> bool {
+        let unread = self.unread();
+        unread < gate.size.get() || (unread == 0 && (demanded || self.is_hungry()))
+    }
+
+    /// Lets the blocked push through if there is room for its element.
     fn admit(&self, gate: &Gate<T>, demanded: bool) {
         if gate.blocked.borrow().is_none() {
             return;
         }
-        let (unread, is_read) = {
-            let buffer = self.buffer.borrow();
-            (buffer.unread(), buffer.is_read())
-        };
-        if is_read && (unread < gate.size.get() || (demanded && unread == 0)) {
+        let is_read = self.buffer.borrow().is_read();
+        if is_read && self.has_room(gate, demanded) {
             let through = gate.blocked.borrow_mut().take();
             if let Some((element, resolver)) = through {
                 // One that is being cancelled has pushed nothing.
@@ -293,6 +301,8 @@ impl<T: 'static> Hub<T> {
                     // Before the readers hear of it: no cancel of theirs takes back what they have.
                     resolver.wakeup_later(());
                     self.notify();
+                } else {
+                    let_go(element);
                 }
                 self.end_if_closing(gate);
             }
@@ -314,12 +324,12 @@ impl<T: 'static> Hub<T> {
 
     /// Takes an element if that needs no waiting.
     pub(super) fn try_push(&self, element: T) -> Result<(), PushError<T>> {
-        let Some(gate) = self.gate().filter(|_| !self.closed.get()) else {
+        // While the last reader's elements are dropped nobody is there any more.
+        let is_open = !self.closed.get() && self.buffer.borrow().is_read();
+        let Some(gate) = self.gate().filter(|_| is_open) else {
             return Err(PushError::Closed(element));
         };
-        let unread = self.unread();
-        let room = unread < gate.size.get() || (unread == 0 && self.is_hungry());
-        if !room || gate.is_blocked() {
+        if !self.has_room(gate, false) || gate.is_blocked() {
             return Err(PushError::Full(element));
         }
         self.append(Item::Own(element));
@@ -341,7 +351,7 @@ impl<T: 'static> Hub<T> {
         let hub = Rc::downgrade(self);
         resolver.on_cancel(move || Hub::push_cancelled(&hub));
         let cancelled = gate.blocked.replace(Some((element, resolver)));
-        drop(cancelled);
+        let_go(cancelled);
         promise
     }
 
@@ -350,7 +360,7 @@ impl<T: 'static> Hub<T> {
         let Some(gate) = hub.gate() else { return };
         // Another one may wait by now.
         let given_up = gate.blocked.borrow_mut().take_if(|(_, resolver)| !resolver.is_pending());
-        drop(given_up);
+        let_go(given_up);
         hub.end_if_closing(gate);
     }
 
@@ -367,8 +377,9 @@ impl<T: 'static> Hub<T> {
             blocked => blocked,
         };
         self.close();
-        if let Some((_element, resolver)) = refused {
+        if let Some((element, resolver)) = refused {
             resolver.wakeup_later_err(Closed);
+            let_go(element);
         }
         self.end();
         true
@@ -415,13 +426,17 @@ impl<T: 'static> Drop for Hub<T> {
                 if let Some(pending) = pending {
                     pending.cancel();
                 }
+                let_go(pull.ask.take());
             }
             Source::Gate(gate) => {
                 let blocked = gate.blocked.borrow_mut().take();
-                if let Some((_element, resolver)) = blocked {
+                if let Some((element, resolver)) = blocked {
                     resolver.wakeup_later_err(Closed);
+                    let_go(element);
                 }
             }
         }
+        let_go(self.reference.take());
+        let_go(self.buffer.replace(Buffer::new([])));
     }
 }

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use crate::Error;
+use crate::func::let_go;
 
 use super::buffer::{Item, Removed};
 use super::reader::Reader;
@@ -31,8 +32,7 @@ impl<T: 'static> Reader<T> {
             if self.claimed.get() > 0 {
                 self.claim(); // given back and met again, if it comes to that
             } else {
-                let passed = self.pass();
-                drop(passed);
+                let_go(self.pass());
             }
         }
         match self.hub.buffer.borrow().at(self.next.get()) {
@@ -104,8 +104,7 @@ impl<T: 'static> Reader<T> {
             _ => Error::abandoned(), // not reached: a failure is ahead
         };
         if self.claimed.get() == 0 {
-            let passed = self.pass();
-            drop(passed);
+            let_go(self.pass());
         } else {
             let mut told = self.told.borrow_mut();
             let at = told.partition_point(|other| *other < number);
@@ -145,15 +144,15 @@ impl<T: 'static> Reader<T> {
         };
         let copy = self.while_locked(|| self.hub.copy(&shared));
         if !wanted() {
+            let_go(copy);
             return None;
         }
         let copy = match copy {
             Ok(copy) => copy,
             Err(error) => return Some(Err(error)),
         };
-        let passed = self.pass();
         drop(shared);
-        drop(passed);
+        let_go(self.pass());
         Some(Ok(Some(copy)))
     }
 
@@ -186,7 +185,10 @@ impl<T: 'static> Reader<T> {
         self.claimed.set(0);
         let mut copies = copies.into_iter();
         let values = released.into_iter().filter_map(|item| match (copies.next().flatten(), item) {
-            (Some(copy), _) => Some(Ok(copy)),
+            (Some(copy), original) => {
+                let_go(original);
+                Some(Ok(copy))
+            }
             (None, None | Some(Item::Failed(_))) => None,
             (None, Some(item)) => Some(self.hub.value(item)),
         });
@@ -224,6 +226,6 @@ impl<T: 'static> Reader<T> {
             (self.place()..self.next.get()).filter_map(|number| buffer.release(number)).collect()
         };
         self.claimed.set(0);
-        drop(released);
+        let_go(released);
     }
 }

@@ -17,6 +17,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::func::let_go;
+use crate::promise::attach::caught_result;
 use crate::waiters::{Place, Waiters};
 use crate::{Error, Promise, Resolver, task};
 
@@ -215,7 +217,9 @@ impl<T: 'static> Reader<T> {
 
     /// As [`serve_get`](Reader::serve_get).
     fn serve_scan(self: &Rc<Self>, place: Place, mut scan: Box<Scan<T>>) -> bool {
-        let verdict = self.while_locked(|| scan.advance(self));
+        // What panics is the end of an element.
+        let verdict = caught_result(|| Ok(self.while_locked(|| scan.advance(self))));
+        let verdict = verdict.unwrap_or_else(|error| Verdict::Done(Err(error)));
         match verdict {
             Verdict::Waits => {
                 self.queue.put_back(place, Request::Scan(scan));
@@ -231,7 +235,7 @@ impl<T: 'static> Reader<T> {
             Verdict::Unwanted => {
                 self.give_back();
                 scan.stop_test();
-                drop(scan);
+                let_go(scan);
             }
             Verdict::Done(result) => {
                 self.give_back();
@@ -277,7 +281,7 @@ impl<T: 'static> Reader<T> {
             scan.stop_test();
         }
         if forgotten.is_some() {
-            drop(forgotten);
+            let_go(forgotten);
             self.serve();
         }
     }
@@ -308,7 +312,7 @@ impl<T: 'static> Reader<T> {
 impl<T: 'static> Drop for Reader<T> {
     fn drop(&mut self) {
         let removed = self.hub.buffer.borrow_mut().leave(self.next.get());
-        drop(removed);
+        let_go(removed);
         self.hub.admit_blocked();
     }
 }

@@ -4,7 +4,8 @@
 //! it ([`Found`] at the end). Elements that the operation wants are claimed until it is complete; what it
 //! only throws away, or gives to a function, goes at once.
 
-use crate::promise::attach::caught;
+use crate::func::let_go;
+use crate::promise::attach::{caught, caught_result};
 use crate::{Canceller, Error, Promise, Resolver};
 
 use super::place::Ahead;
@@ -94,7 +95,8 @@ impl<T, R, M: FnOnce(Found<T>) -> Result<R, Error>> Ending<T> for To<R, M> {
     }
 
     fn settle(self: Box<Self>, result: Result<Found<T>, Error>) {
-        self.resolver.wakeup_result(result.and_then(self.make));
+        let To { resolver, make } = *self;
+        resolver.wakeup_result(caught_result(|| result.and_then(make)));
     }
 }
 
@@ -139,7 +141,7 @@ impl<T: 'static> Scan<T> {
     }
 
     pub(super) fn settle(self, result: Result<Found<T>, Error>) {
-        drop(self.test);
+        let_go(self.test);
         self.ending.settle(result);
     }
 
@@ -178,7 +180,7 @@ impl<T: 'static> Scan<T> {
                 return Verdict::Unwanted;
             }
             match (self.way, yes) {
-                (Way::Skip, true) | (Way::Find, false) => drop(reader.pass()),
+                (Way::Skip, true) | (Way::Find, false) => let_go(reader.pass()),
                 (Way::Give, false) => {}
                 (Way::Give, true) => return self.finish(reader, true),
                 (Way::Find, true) => {

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::func::let_go;
+
 use super::reader::Reader;
 
 /// The right to be the only one that reads from a place: other operations wait until it is dropped.
@@ -41,7 +43,7 @@ impl<T: 'static> Turn<T> {
         if self.holds.replace(false) {
             let from = self.reader.next.replace(to);
             let removed = self.reader.hub.buffer.borrow_mut().unhold(from, to);
-            drop(removed);
+            let_go(removed);
         }
     }
 }

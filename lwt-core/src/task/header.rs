@@ -265,6 +265,18 @@ impl<'a> Current<'a> {
         self.task().clear(CANCEL);
     }
 
+    /// Whether a cancel was noted; it is forgotten.
+    pub(crate) fn take_noted_cancel(&self) -> bool {
+        let noted = self.has_noted_cancel();
+        self.forget_cancel();
+        noted
+    }
+
+    /// A cancel has met the task while it runs.
+    pub(crate) fn note_cancel(&self) {
+        self.task().set(CANCEL);
+    }
+
     /// Queues the task again, behind all others.
     pub(crate) fn requeue(&self) {
         // SAFETY: the task is being polled, so it is alive.

@@ -1,9 +1,10 @@
 //! Tasks: futures that run as promises.
 //!
 //! [`spawn`] makes one. `header.rs` has the states of a task and its rules, `run.rs` its life, `queue.rs` the
-//! run queue, `waker.rs` the wakers.
+//! run queue, `waker.rs` the wakers; `keep.rs` keeps cancels that come at the wrong moment.
 
 pub(crate) mod header;
+mod keep;
 pub(crate) mod queue;
 mod run;
 mod waker;
@@ -17,6 +18,7 @@ use crate::origin::Origin;
 use crate::promise::Promise;
 
 use header::Current;
+pub use keep::{CancelPoint, KeepCancel, cancel_point, keep_cancel};
 
 /// Runs a future as a promise.
 ///
@@ -59,6 +61,9 @@ where
 /// task is running (it aborts itself), when it next waits. Whether `promise` was that of a live task.
 ///
 /// The future's destructors run; what it awaited is dropped, not cancelled.
+///
+/// # Panics
+/// As [`Promise::cancel`].
 ///
 /// ```
 /// use lwt_core::{Error, spawn, task, wait};
@@ -103,9 +108,8 @@ impl Future for YieldNow {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let current = Current::polled_with(cx.waker());
         if let Some(task) = &current
-            && task.has_noted_cancel()
+            && task.take_noted_cancel()
         {
-            task.forget_cancel();
             return Poll::Ready(Err(Error::canceled()));
         }
         if std::mem::replace(&mut self.yielded, true) {

@@ -9,8 +9,8 @@
 //!   served in the order in which they came; a `try_` form does not overtake them.
 //! * *Bound.* Who sends into a full channel waits: back-pressure.
 //! * *The end.* A channel is closed by [`close`](ThreadSender::close) on either side, or by the drop of a
-//!   side's last handle. Then nothing can be sent any more; what is there is still received, unless nobody is
-//!   left to do so.
+//!   side's last handle; a send of a loop that waits counts as one. Then nothing can be sent any more; what is
+//!   there is still received, unless nobody is left to do so.
 //! * *Cancelling* a receive loses no item, and its turn goes to the next who waits. Cancelling a send drops
 //!   the item unsent.
 //! * *Wakes.* A loop that is awake is not woken; one that sleeps is woken once, however much is sent until it
@@ -259,8 +259,12 @@ impl<T: Send + 'static> LoopSender<T> {
             Ok(()) => Promise::ready(()),
             Err(TrySendError::Closed(_)) => Promise::fail(Closed),
             Err(TrySendError::Full(item)) => {
-                let sent = core::send(&self.core, item);
-                spawn(async { sent.await.map_err(|Ended| Closed) })
+                let (sender, sent) = (self.clone(), core::send(&self.core, item));
+                spawn(async move {
+                    let sent = sent.await.map_err(|Ended| Closed);
+                    drop(sender);
+                    sent
+                })
             }
         }
     }

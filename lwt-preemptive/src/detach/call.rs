@@ -88,7 +88,8 @@ impl Call {
 }
 
 impl<C: Carry> Call<C> {
-    /// The call is in the list of [`calls`](super::calls()) by this name, while it runs.
+    /// The call is in the list of [`calls`](super::calls()) by this name, while it runs, and its promise, while
+    /// it is pending, in that of the registry ([`Promise::named`]).
     pub fn named(self, name: &'static str) -> Call<C> {
         Call { name: Some(name), ..self }
     }
@@ -114,8 +115,9 @@ impl<C: Carry> Call<C> {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        let name = self.name;
         let (pool, f) = self.prepare(f);
-        pool.detach(f)
+        naming(name, pool.detach(f))
     }
 
     /// [`detach`](Call::detach) for what returns a `Result`: its error rejects the promise.
@@ -129,8 +131,9 @@ impl<C: Carry> Call<C> {
         T: Send + 'static,
         E: Into<Error> + 'static,
     {
+        let name = self.name;
         let (pool, f) = self.prepare(|| f().map_err(Into::into));
-        pool.detach_result::<T, Error, _>(f)
+        naming(name, pool.detach_result::<T, Error, _>(f))
     }
 
     /// [`detach`](Call::detach), unless the queue is full.
@@ -143,8 +146,9 @@ impl<C: Carry> Call<C> {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        let name = self.name;
         let (pool, f) = self.prepare(f);
-        pool.try_detach(f)
+        pool.try_detach(f).map(|promise| naming(name, promise))
     }
 
     /// The pool, and `f` with what goes around it.
@@ -160,5 +164,13 @@ impl<C: Carry> Call<C> {
             let _listed = named.map(calls::enlist);
             carried.around(f)
         })
+    }
+}
+
+/// The call's promise has the call's name.
+fn naming<T>(name: Option<&'static str>, promise: Promise<T>) -> Promise<T> {
+    match name {
+        Some(name) => promise.named(name),
+        None => promise,
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn about(name: Option<&'static str>) -> Option<About> {
 
 /// The named calls that run now, in all pools of the process: what a program that seems to hang may print,
 /// beside the promises that are pending (`lwt_core::registry`, which has the promise of each call by the same
-/// line).
+/// name and line, also while the call waits for a thread).
 ///
 /// ```
 /// use lwt_preemptive::detach::{Call, calls};

@@ -20,6 +20,8 @@
 mod call;
 mod calls;
 
+use std::sync::{Mutex, PoisonError};
+
 use lwt_core::Promise;
 use lwt_unix::job::{self, Full, Limits};
 
@@ -47,7 +49,10 @@ where
     job::pool().try_detach(f)
 }
 
+/// Changes the limits of the process's pool, one caller after the other.
 fn change(change: impl FnOnce(Limits) -> Limits) {
+    static CHANGING: Mutex<()> = Mutex::new(());
+    let _alone = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
     let pool = job::pool();
     pool.set_limits(change(pool.limits()));
 }

@@ -10,26 +10,26 @@
 //! 1. *First come, first served.* A lock that is awaited is never free: whoever releases it gives it to the
 //!    first in the queue, in one step. So nobody can take it in between, and a thread that releases it and
 //!    takes it again waits behind all who waited.
-//! 2. `word` tells what the fast paths need: [`HELD`], [`AWAITED`] (somebody is in the queue), [`DUE`]
-//!    (somebody there has waited longer than the interval). `AWAITED` and `DUE` change under the queue's
-//!    mutex only; `HELD` without it only while neither is set.
-//! 3. Nobody ticks. Who waits looks at the clock himself, once, and leaves `DUE` for the holder to find; a
-//!    holder with nobody behind him pays one atomic operation to take the lock and one to release it.
+//! 2. `word` tells what the fast paths need: [`HELD`], and [`AWAITED`] (somebody is in the queue). `AWAITED`
+//!    changes under the queue's mutex only; `HELD` without it only while `AWAITED` is not set.
+//! 3. Nobody ticks, and who waits sleeps until it is his turn. `due` is when the first of those who wait will
+//!    have waited for too long; a holder who is asked compares it with the clock, if somebody waits. One with
+//!    nobody behind him pays one atomic operation to take the lock and one to release it.
 //! 4. Only the first in the queue spins before he parks, and only where there is a second processor.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Arc, AtomicBool, AtomicU32, Condvar, Mutex, MutexGuard};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard};
 
 /// Somebody holds the lock.
 const HELD: u32 = 1;
 /// Somebody is in the queue.
 const AWAITED: u32 = 2;
-/// Somebody in the queue has waited longer than the interval.
-const DUE: u32 = 4;
+/// What is due then is never due.
+const NEVER: u64 = u64::MAX;
 
 /// How long the first in the queue looks again before he parks.
 const SPIN: Duration = Duration::from_micros(20);
@@ -38,6 +38,8 @@ const SPIN: Duration = Duration::from_micros(20);
 pub(super) struct Fair {
     word: AtomicU32,
     queue: Mutex<VecDeque<Arc<Waiter>>>,
+    /// The least `due` of those in the queue, by [`now`]. Changes under the queue's mutex.
+    due: AtomicU64,
     /// How long a waiter waits before he is due; `None` is for ever.
     interval: Mutex<Option<Duration>>,
 }
@@ -46,15 +48,16 @@ pub(super) struct Fair {
 struct Waiter {
     /// He holds the lock now. Set under the queue's mutex.
     granted: AtomicBool,
-    /// He has waited longer than the interval. Changes under the queue's mutex.
-    due: AtomicBool,
+    /// When he will have waited longer than the interval.
+    due: u64,
     called: Condvar,
 }
 
 impl Fair {
     /// A free lock.
     pub(super) fn new(interval: Option<Duration>) -> Fair {
-        Fair { word: AtomicU32::new(0), queue: Mutex::default(), interval: Mutex::new(interval) }
+        let (word, due) = (AtomicU32::new(0), AtomicU64::new(NEVER));
+        Fair { word, queue: Mutex::default(), due, interval: Mutex::new(interval) }
     }
 
     /// Takes the lock, after all who came before.
@@ -99,7 +102,7 @@ impl Fair {
     /// Whether somebody has waited for the lock for longer than the interval.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & DUE != 0
+        self.word.load(Ordering::Relaxed) & AWAITED != 0 && self.due.load(Ordering::Relaxed) <= now()
     }
 
     /// How long a waiter waits before he is due.
@@ -128,13 +131,19 @@ impl Fair {
 
     /// A place at the end of the queue. `AWAITED` is set.
     fn join(&self, queue: &mut VecDeque<Arc<Waiter>>) -> Arc<Waiter> {
-        let waiter = Arc::new(Waiter {
-            granted: AtomicBool::new(false),
-            due: AtomicBool::new(false),
-            called: Condvar::new(),
+        let due = self.interval().map_or(NEVER, |interval| {
+            now().saturating_add(u64::try_from(interval.as_nanos()).unwrap_or(NEVER))
         });
+        let waiter = Arc::new(Waiter { granted: AtomicBool::new(false), due, called: Condvar::new() });
         queue.push_back(Arc::clone(&waiter));
+        self.set_due(queue);
         waiter
+    }
+
+    /// The queue has changed.
+    fn set_due(&self, queue: &VecDeque<Arc<Waiter>>) {
+        let due = queue.iter().map(|waiter| waiter.due).min();
+        self.due.store(due.unwrap_or(NEVER), Ordering::Relaxed);
     }
 
     /// Gives the lock, which the caller holds, to the first in the queue; with an empty queue it is free.
@@ -144,8 +153,8 @@ impl Fair {
             return;
         };
         let awaited = if queue.is_empty() { 0 } else { AWAITED };
-        let due = if queue.iter().any(|waiter| waiter.due.load(Ordering::Relaxed)) { DUE } else { 0 };
-        self.word.store(HELD | awaited | due, Ordering::Relaxed);
+        self.set_due(queue);
+        self.word.store(HELD | awaited, Ordering::Relaxed);
         next.granted.store(true, Ordering::Release);
         next.called.notify_one();
     }
@@ -159,18 +168,8 @@ impl Fair {
             }
             queue = self.queue();
         }
-        let mut patience = self.interval();
-        let begin = Instant::now();
         while !waiter.granted.load(Ordering::Acquire) {
-            if let Some(interval) = patience
-                && begin.elapsed() >= interval
-            {
-                patience = None;
-                waiter.due.store(true, Ordering::Relaxed);
-                self.word.fetch_or(DUE, Ordering::Relaxed);
-            }
-            let left = patience.map(|interval| interval.saturating_sub(begin.elapsed()));
-            queue = park(&waiter.called, queue, left);
+            queue = waiter.called.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -179,18 +178,15 @@ impl Fair {
     }
 }
 
-/// Waits for a call, or for the time.
-fn park<'a, T>(called: &Condvar, guard: MutexGuard<'a, T>, time: Option<Duration>) -> MutexGuard<'a, T> {
-    match time {
-        None => called.wait(guard).unwrap_or_else(PoisonError::into_inner),
-        Some(time) => called.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0,
-    }
+/// Nanoseconds since somebody asked first.
+fn now() -> u64 {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(BEGIN.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(NEVER)
 }
 
 /// Looks again for a moment; says whether it is so.
 #[cfg(not(loom))]
 fn spin(done: impl Fn() -> bool) -> bool {
-    use std::sync::OnceLock;
     use std::thread::available_parallelism;
 
     static PROCESSORS: OnceLock<usize> = OnceLock::new();

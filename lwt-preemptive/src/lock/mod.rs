@@ -45,7 +45,7 @@
 //! 2. *The token stays.* It is neither `Send` nor `Sync` nor `Clone`; its lifetime is the closure's own and
 //!    invariant, so it can neither escape nor be exchanged for another one.
 //! 3. *Blocking sections* take the token by `&mut`: no reference got through it lives in them. Nor do the
-//!    promises of the lock's loop get on in them: resolving one there is a panic. In a section the thread
+//!    promises of the lock's loop get on in them: resolving or cancelling one there is a panic. In a section the thread
 //!    counts as not attached; it may attach anew, which is what a callback out of a C library does.
 //! 4. *Attaching* on a thread that holds a lock already, this one or another's, is an error and not a
 //!    dead-lock.
@@ -53,8 +53,8 @@
 //!    *poisoned*: it says so until it is put right.
 //! 6. *Fairness.* First come, first served ([`fair`](self) is the name of the file). A thread that does not
 //!    want to give the lock up, but would let others in, calls [`Token::checkpoint`] now and then: it costs a
-//!    load while nobody has waited longer than the [switch interval](RuntimeLock::set_switch_interval), and
-//!    hands the lock over when somebody has. The loop does the same on each turn.
+//!    load while nobody waits, and hands the lock over when somebody has waited longer than the [switch
+//!    interval](RuntimeLock::set_switch_interval). The loop does the same on each turn.
 //! 7. A loop without a lock pays nothing. With one it takes and releases it once for each poll that may
 //!    block.
 

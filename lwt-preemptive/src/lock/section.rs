@@ -4,7 +4,8 @@
 //! 2. While a token is lent on the thread nothing is given up: a `run` inside a `with_token` keeps the lock,
 //!    also when it polls, because the token's holder may have references.
 //! 3. On a thread that holds another loop's lock, the loop does without its own: waiting for it could be for
-//!    ever.
+//!    ever. Its callbacks then get no token.
+//! 4. The loop at work is in no section of its lock, also when it runs inside one.
 
 use std::cell::Cell;
 use std::ptr;
@@ -18,7 +19,7 @@ use super::{PLACE, RuntimeLock};
 pub(super) struct LoopSection {
     lock: RuntimeLock,
     taken: Cell<bool>,
-    /// Whether it was taken inside a blocking section of the same lock: a `run` in there.
+    /// Whether the loop came to work inside a blocking section of its lock: a `run` in there.
     in_section: Cell<bool>,
 }
 
@@ -32,9 +33,9 @@ impl Section for LoopSection {
     fn enter(&self) {
         PLACE.with(|place| {
             let held = ptr::eq(place.holds.get(), self.lock.as_ptr());
+            scheduler::set_in_section(self.in_section.get());
             if self.taken.get() && held && !place.lent.get() {
                 self.taken.set(false);
-                scheduler::set_in_section(self.in_section.get());
                 place.holds.set(ptr::null());
                 self.lock.0.fair.release();
             }
@@ -46,9 +47,9 @@ impl Section for LoopSection {
             if place.holds.get().is_null() {
                 self.lock.0.fair.acquire();
                 place.holds.set(self.lock.as_ptr());
-                self.in_section.set(scheduler::set_in_section(false));
                 self.taken.set(true);
             }
+            self.in_section.set(scheduler::set_in_section(false));
         });
     }
 

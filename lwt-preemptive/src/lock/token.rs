@@ -38,8 +38,9 @@ impl Token<'_> {
     /// `f` is for calls that block and for long computations. It runs on this thread and reaches no
     /// [`Locked`] value: copy into it what it needs, and out of it what it gives.
     ///
-    /// On the loop's own thread no promise is to be resolved in it: a [`Resolver`](lwt_core::Resolver)
-    /// panics. One that is dropped there waits for the loop's next turn.
+    /// On the loop's own thread no promise is to be resolved or cancelled in it, for callbacks count on the
+    /// lock: who tries panics. A [`Resolver`](lwt_core::Resolver) that is dropped there rejects its promise,
+    /// whose callbacks wait for the loop's next turn.
     ///
     /// A signal that interrupts a system call in `f` is seen by `f`, as `EINTR`: the handler of the signal
     /// runs on its loop, and whether the call is made again is for `f` to decide.
@@ -56,8 +57,8 @@ impl Token<'_> {
     /// Lets others have the lock, if one of them has waited for it for longer than the switch interval. Says
     /// whether it was handed over; it is held again in any case.
     ///
-    /// It costs a load while nobody waits for so long, so a long computation that keeps the lock can well
-    /// afford it.
+    /// It costs a load while nobody waits, and a look at the clock while somebody does, so a long computation
+    /// that keeps the lock can well afford it.
     pub fn checkpoint(&mut self) -> bool {
         self.shared.fair.is_due() && self.yield_now()
     }

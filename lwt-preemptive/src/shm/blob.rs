@@ -4,7 +4,7 @@
 //! of it, and not changed until it is freed.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -18,26 +18,49 @@ use super::pool::{Inner, Pool};
 const BLOB: u64 = 0x626c_6f62_626c_6f62;
 
 /// Bytes in shared memory, which stay where and what they are until the value is dropped: the guard is the
-/// pin.
+/// pin. They begin at a multiple of sixteen.
 ///
 /// If the process dies, its pins go with it.
+///
+/// # Panics
+/// Looking at the bytes panics in a child made by `fork`, to which nothing of a pool belongs.
 pub struct Blob {
-    /// Kept when the pins were all in use.
-    copy: Option<Vec<u8>>,
-    pin: Option<Pin>,
-    inner: Arc<Inner>,
+    hold: Hold,
+    /// Where the bytes are in the pool.
+    at: u64,
     length: usize,
+}
+
+/// What keeps the bytes.
+enum Hold {
+    Pinned {
+        _pin: Pin,
+        inner: Arc<Inner>,
+    },
+    /// A private block of this process, which is freed with the value.
+    Own {
+        block: u64,
+        inner: Arc<Inner>,
+    },
+}
+
+impl Hold {
+    fn inner(&self) -> &Inner {
+        match self {
+            Hold::Pinned { inner, .. } | Hold::Own { inner, .. } => inner,
+        }
+    }
 }
 
 impl Deref for Blob {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        match (&self.copy, &self.pin) {
-            // SAFETY: `find` has checked the length. Nothing in this library writes to a blob that others
-            // know of, and while it is pinned it is not freed.
-            (None, Some(pin)) => unsafe { self.inner.memory.frozen(pin.at, self.length) },
-            (copy, _) => copy.as_deref().unwrap_or_default(),
-        }
+        let inner = self.hold.inner();
+        // What keeps the bytes does so for this process.
+        let _ = inner.me();
+        // SAFETY: the range was inside its block when the value was made. Nothing in this library writes to a
+        // blob that others know of; and while it is pinned, or this process's own, it is not freed.
+        unsafe { inner.memory.frozen(self.at, self.length) }
     }
 }
 
@@ -47,17 +70,77 @@ impl fmt::Debug for Blob {
     }
 }
 
+impl Drop for Blob {
+    fn drop(&mut self) {
+        if let Hold::Own { block, inner } = &self.hold
+            && inner.is_here()
+            && let Ok(block) = inner.block(*block)
+        {
+            // Others may have pinned it before it was this process's.
+            inner.retire(block);
+        }
+    }
+}
+
+impl Blob {
+    /// The blob of a pinned block.
+    pub(super) fn pinned(inner: &Arc<Inner>, pin: Pin) -> Result<Blob, ShmError> {
+        let (at, length) = (pin.at, length(inner.block(pin.at)?).ok_or(ShmError::Corrupt)?);
+        Ok(Blob { hold: Hold::Pinned { _pin: pin, inner: inner.clone() }, at, length })
+    }
+
+    /// The blob in a private block of this process.
+    pub(super) fn own(inner: &Arc<Inner>, block: Block<'_>) -> Result<Blob, ShmError> {
+        let length = length(block).ok_or(ShmError::Corrupt)?;
+        Ok(Blob { hold: Hold::Own { block: block.at, inner: inner.clone() }, at: block.at, length })
+    }
+
+    /// The block, if it is this process's own.
+    pub(super) fn own_block(&self) -> Option<u64> {
+        match &self.hold {
+            Hold::Own { block, .. } => Some(*block),
+            Hold::Pinned { .. } => None,
+        }
+    }
+
+    /// Lets go of a block that is somebody else's now.
+    pub(super) fn forget(mut self) {
+        if let Hold::Own { block, .. } = &mut self.hold {
+            *block = 0;
+        }
+    }
+
+    /// A part of the blob, which keeps all of it.
+    pub(super) fn part(mut self, part: Range<usize>) -> Result<Blob, ShmError> {
+        if part.start > part.end || part.end > self.length {
+            return Err(ShmError::Corrupt);
+        }
+        self.at += part.start as u64;
+        self.length = part.end - part.start;
+        Ok(self)
+    }
+}
+
 /// Makes a private block of bytes.
 pub(super) fn make<'a>(inner: &'a Inner, bytes: &[u8]) -> Result<Block<'a>, ShmError> {
-    let block = inner.allocate(bytes.len() as u64)?;
-    block.store(0, bytes);
-    block.user()[0].store(bytes.len() as u64, Relaxed);
+    make_with(inner, bytes.len(), |block| block.store(0, bytes))
+}
+
+/// The same with bytes that `fill` writes.
+pub(super) fn make_with<'a>(
+    inner: &'a Inner,
+    length: usize,
+    fill: impl FnOnce(Block<'a>),
+) -> Result<Block<'a>, ShmError> {
+    let block = inner.allocate(length as u64)?;
+    fill(block);
+    block.user()[0].store(length as u64, Relaxed);
     block.user()[1].store(BLOB, Release);
     Ok(block)
 }
 
 /// The length of the blob in a block, if it is one.
-fn length(block: Block<'_>) -> Option<usize> {
+pub(super) fn length(block: Block<'_>) -> Option<usize> {
     let [length, mark] = block.user() else { return None };
     let blob = mark.load(Acquire) == BLOB;
     let length = length.load(Relaxed);
@@ -71,33 +154,7 @@ pub(super) fn is_blob(block: Block<'_>) -> bool {
 
 /// The blob that a word refers to.
 pub(super) fn read(inner: &Arc<Inner>, home: u64) -> Result<Option<Blob>, ShmError> {
-    match Pin::new(inner, home) {
-        Some(None) => Ok(None),
-        Some(Some(pin)) => {
-            let length = length(inner.block(pin.at)?).ok_or(ShmError::Corrupt)?;
-            Ok(Some(Blob { copy: None, pin: Some(pin), inner: inner.clone(), length }))
-        }
-        None => copy(inner, home),
-    }
-}
-
-/// The same without a pin.
-fn copy(inner: &Arc<Inner>, home: u64) -> Result<Option<Blob>, ShmError> {
-    let cell = inner.memory.word(home);
-    loop {
-        let at = cell.load(Acquire);
-        let Some(block) = Block::find(&inner.memory, at) else { return Ok(None) };
-        let bytes = length(block).map(|length| {
-            let mut bytes = vec![0; length];
-            block.load(0, &mut bytes);
-            bytes
-        });
-        std::sync::atomic::fence(Acquire);
-        if cell.load(Acquire) == at {
-            let copy = bytes.ok_or(ShmError::Corrupt)?;
-            return Ok(Some(Blob { length: copy.len(), copy: Some(copy), pin: None, inner: inner.clone() }));
-        }
-    }
+    Pin::new(inner, home)?.map(|pin| Blob::pinned(inner, pin)).transpose()
 }
 
 impl Pool {
@@ -127,11 +184,11 @@ impl Pool {
     /// [`ShmError::TooManyPins`].
     pub fn read(&self, place: Place) -> Result<Blob, ShmError> {
         let block = self.0.block(place.0).map_err(|_| ShmError::TypeMismatch)?;
-        let pin = Pin::at(&self.0, place.0).ok_or(ShmError::TooManyPins)?;
+        let pin = Pin::at(&self.0, place.0)?;
         // After the pin: what is kept now is not freed any more.
         kept(block)?;
-        let length = length(block).ok_or(ShmError::TypeMismatch)?;
-        Ok(Blob { copy: None, pin: Some(pin), inner: self.0.clone(), length })
+        length(block).ok_or(ShmError::TypeMismatch)?;
+        Blob::pinned(&self.0, pin)
     }
 
     /// Frees stored bytes, when nobody reads them any more.

@@ -194,6 +194,19 @@ impl<'a> Block<'a> {
         unsafe { std::slice::from_raw_parts(self.base.add(offset as usize).cast::<W>(), count) }
     }
 
+    /// Has the processor fetch what is at an offset, if it can; the offset may be any.
+    #[inline]
+    pub(super) fn prefetch(&self, offset: u64) {
+        let at = self.base.wrapping_add(offset as usize);
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch is a hint, and touches nothing, whatever the address.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast::<i8>())
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     /// A word of the payload.
     #[inline]
     pub(super) fn word(&self, offset: u64) -> &'a AtomicU64 {

@@ -26,8 +26,8 @@ mod tests {
 
     use super::*;
     use crate::shm::{
-        Array, Buffer, BytesReference, LockError, Mailbox, Map, Mutex, Place, Pool, Queue, Reference,
-        Semaphore, ShmError,
+        Array, Buffer, BytesMap, BytesQueue, BytesReference, LockError, Mailbox, Map, Mutex, Place, Pool,
+        Queue, Reference, Semaphore, ShmError,
     };
 
     const NAME: &str = "shm::crash::tests::a_death_before_any_access_leaves_all_whole";
@@ -43,10 +43,12 @@ mod tests {
         buffer: Buffer,
         mailbox: Mailbox,
         semaphore: Semaphore,
+        words: BytesMap,
+        lines: BytesQueue,
     }
 
     /// What is done, again and again, until a process gets through it.
-    const WORK: [(&str, fn(&All) -> Result<(), ShmError>); 14] = [
+    const WORK: [(&str, fn(&All) -> Result<(), ShmError>); 18] = [
         ("mutex", |all| {
             let mut guard = match all.mutex.lock() {
                 Err(LockError::OwnerDied(died)) => died.recover(),
@@ -106,7 +108,39 @@ mod tests {
             all.semaphore.post(1)?;
             all.semaphore.acquire(1)?.consume()
         }),
+        ("words", |all| (0..300).try_for_each(|n| all.words.insert(&text(n), &text(!n)).map(drop))),
+        ("word", |all| {
+            all.words.insert(&text(7), &text(!7))?;
+            let before = all.words.insert(&text(7), &text(!7))?;
+            drop(all.words.remove(&text(7))?);
+            drop(before);
+            all.words.insert(&text(8), &text(!8)).map(drop)
+        }),
+        ("look", |all| {
+            all.words.insert(&text(7), &text(!7))?;
+            drop(all.words.get(&text(7))?);
+            all.words.iter().try_for_each(|item| item.map(drop))?;
+            all.words.clear()
+        }),
+        ("lines", |all| {
+            (0..40).try_for_each(|n| all.lines.push(&text(n)))?;
+            drop(all.lines.peek()?);
+            (0..38).try_for_each(|_| all.lines.pop().map(drop))
+        }),
     ];
+
+    /// Bytes that tell whether they are whole: as many as the number says, and its last byte.
+    fn text(n: u64) -> Vec<u8> {
+        let mut text = vec![n as u8; 9 + n as usize % 50];
+        text[..8].copy_from_slice(&n.to_ne_bytes());
+        text
+    }
+
+    fn number(bytes: &[u8]) -> u64 {
+        let n = u64::from_ne_bytes(*bytes.first_chunk().expect("eight bytes"));
+        assert_eq!(bytes, text(n), "torn bytes");
+        n
+    }
 
     impl All {
         fn create(pool: &Pool) -> Result<All, ShmError> {
@@ -114,12 +148,14 @@ mod tests {
                 mutex: Mutex::create(pool, [0; 2])?,
                 queue: Queue::create(pool, None, ())?,
                 map: Map::create(pool, ())?,
-                bytes: BytesReference::create(pool)?,
+                bytes: BytesReference::create(pool, ())?,
                 reference: Reference::create(pool, [0, !0], ())?,
                 array: Array::create(pool, 1, [0, !0], ())?,
                 buffer: Buffer::create(pool, None, ())?,
                 mailbox: Mailbox::create(pool, 200)?,
                 semaphore: Semaphore::create(pool, 3)?,
+                words: BytesMap::create(pool, ())?,
+                lines: BytesQueue::create(pool, None, ())?,
             };
             let places = [
                 all.mutex.place(),
@@ -131,6 +167,8 @@ mod tests {
                 all.buffer.place(),
                 all.mailbox.place(),
                 all.semaphore.place(),
+                all.words.place(),
+                all.lines.place(),
             ];
             for (index, place) in places.into_iter().enumerate() {
                 pool.publish(&index.to_string(), place)?;
@@ -150,6 +188,8 @@ mod tests {
                 buffer: Buffer::open(pool, place(6))?,
                 mailbox: Mailbox::open(pool, place(7))?,
                 semaphore: Semaphore::open(pool, place(8))?,
+                words: BytesMap::open(pool, place(9))?,
+                lines: BytesQueue::open(pool, place(10))?,
             })
         }
 
@@ -192,6 +232,24 @@ mod tests {
             assert!(self.mailbox.try_send(&[5; 70])?, "there is room again");
             // Permits may be gone if a `consume` was cut short, and be one more if it did not come to it.
             assert!(self.semaphore.available()? >= 3, "what the dead held is back");
+            let mut words = Vec::new();
+            for item in self.words.iter() {
+                let item = item?;
+                assert_eq!(number(item.value()), !number(item.key()));
+                words.push(item.key().to_vec());
+            }
+            for word in &words {
+                assert!(self.words.entry(word)?.get()?.is_some());
+            }
+            (0..100).try_for_each(|n| self.words.entry(&text(n)).map(drop))?;
+            assert_eq!(self.words.len()?, words.len());
+            let lines = self.lines.snapshot()?;
+            assert_eq!(lines.len(), self.lines.len()?);
+            lines.iter().for_each(|line| assert!(number(line) < 40));
+            if lines.len() > 60 {
+                // Each death leaves more; a process that pins hundreds at once takes blocks for that.
+                self.lines.clear()?;
+            }
             pool.sweep()?;
             Ok(())
         }
@@ -205,6 +263,8 @@ mod tests {
             self.array.destroy()?;
             self.buffer.destroy()?;
             self.mailbox.destroy()?;
+            self.words.destroy()?;
+            self.lines.destroy()?;
             self.semaphore.destroy()
         }
     }

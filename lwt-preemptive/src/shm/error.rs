@@ -41,6 +41,8 @@ pub enum ShmError {
     OwnerDied,
     /// This process reads as many blocks of the pool at once as it can.
     TooManyPins,
+    /// A value could not be archived.
+    NotStorable,
     /// Somebody else is the receiver already.
     Taken,
 }
@@ -61,6 +63,7 @@ impl fmt::Display for ShmError {
             ShmError::TooLarge => f.write_str("larger than the structure takes"),
             ShmError::OwnerDied => f.write_str("a holder of the lock has died"),
             ShmError::TooManyPins => f.write_str("too many blocks of the pool are being read"),
+            ShmError::NotStorable => f.write_str("the value cannot be archived"),
             ShmError::Taken => f.write_str("there is a receiver already"),
         }
     }

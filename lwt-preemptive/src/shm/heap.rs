@@ -17,6 +17,7 @@
 //! 6. The file only grows. A pool's memory goes back to the system when the last process has closed it.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::fence;
 use std::thread;
 
 use super::block::{Block, HEADER, Head, KEPT, NOBODY, State, class_of, size_of_class};
@@ -33,14 +34,21 @@ const MOST_STEP: u64 = 64 << 20;
 /// As much is asked for in one system call: an interrupted call begins anew.
 const PORTION: u64 = 16 << 20;
 
+/// A linked block that belongs to a living process after as many looks is damage.
+const SWEEPS: u32 = 100_000;
+
 impl Inner {
     /// A private block with a payload of at least `len` bytes, whose contents are anything.
     pub(super) fn allocate(&self, len: u64) -> Result<Block<'_>, ShmError> {
         let class = class_of(len).ok_or(ShmError::TooLarge)?;
-        match self.pop(class) {
-            Some(block) => Ok(block),
-            None => self.cut(class),
-        }
+        let block = match self.pop(class) {
+            Some(block) => block,
+            None => self.cut(class)?,
+        };
+        // A reader without a pin that sees anything of what is written into it now also sees that the block
+        // was taken out of its home before.
+        fence(Release);
+        Ok(block)
     }
 
     /// Frees a private block.
@@ -140,7 +148,7 @@ impl Inner {
     fn extend(&self, mut from: u64, end: u64) -> Result<(), ShmError> {
         while from < end {
             let len = (end - from).min(PORTION);
-            sys::fallocate(self.memory.file(), from, len)?;
+            self.memory.extend(from, len)?;
             from += len;
         }
         Ok(())
@@ -160,7 +168,7 @@ impl Inner {
 
     /// Makes a block that belongs to nobody this process's own again.
     pub(super) fn claim(&self, block: Block<'_>) -> Result<(), ShmError> {
-        loop {
+        for _ in 0..SWEEPS {
             let head = block.head().ok_or(ShmError::Corrupt)?;
             if head.state != State::Taken {
                 return Err(ShmError::Corrupt);
@@ -174,6 +182,7 @@ impl Inner {
             // Somebody is sweeping it, for a moment.
             thread::yield_now();
         }
+        Err(ShmError::Corrupt)
     }
 
     /// Links a private block at a word of a structure whose lock the caller has, or none (`None`), in place
@@ -181,6 +190,8 @@ impl Inner {
     pub(super) fn replace(&self, home: u64, new: Option<Block<'_>>) -> Result<(), ShmError> {
         let old = Block::find(&self.memory, self.memory.word(home).load(Acquire));
         if let Some(old) = old {
+            // Whoever copied the link here may have left the old home.
+            old.home().store(home, Release);
             self.claim(old)?;
         }
         if let Some(new) = new {
@@ -192,6 +203,17 @@ impl Inner {
         }
         if let Some(old) = old {
             self.retire(old);
+        }
+        Ok(())
+    }
+
+    /// Has the block that a word refers to belong to nobody, so that the link may be copied elsewhere. The
+    /// caller has the structure's lock: if it bears the id of a process, that is dead, or sweeping it.
+    pub(super) fn settle_link(&self, home: u64) -> Result<(), ShmError> {
+        let block = self.block(self.memory.word(home).load(Acquire))?;
+        if block.head().is_some_and(|head| head.owner != NOBODY) {
+            self.claim(block)?;
+            block.set(State::Taken, NOBODY);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //!      0  magic, version, limit, number of leases, top, lock of the top, lock of the directory
 //!    128  the free lists, one a size class: lock, head, block on its way
 //!   4352  the directory: places and names
-//!   6400  the leases: state, process, bell, pins in use, pins
+//!   6400  the leases: state, process, bell, pins in use, pins, blocks with more pins
 //!    ...  blocks, side by side up to the top: a header of 32 bytes, then the payload
 //! ```
 
@@ -16,7 +16,7 @@ use super::memory::Memory;
 
 pub(super) const MAGIC: u64 = 0x6c77_742d_706f_6f6c;
 /// Changes with anything that this file or the structures write.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
 
 pub(super) const MAGIC_AT: u64 = 0;
 pub(super) const VERSION_AT: u64 = 8;
@@ -48,7 +48,11 @@ pub(super) const LEASE_PID: u64 = 8;
 pub(super) const LEASE_BELL: u64 = 16;
 pub(super) const LEASE_HIGH: u64 = 24;
 pub(super) const LEASE_PINS: u64 = 32;
-pub(super) const PINS: u16 = 124;
+/// How many pins the lease itself has; then the addresses of blocks with more of them, of so many each.
+pub(super) const PINS: u32 = 116;
+pub(super) const LEASE_MORE: u64 = LEASE_PINS + 8 * PINS as u64;
+pub(super) const PAGES: u32 = 8;
+pub(super) const PAGE_PINS: u32 = 512;
 
 /// How many leases there are. What the memory says is not believed beyond the most.
 pub(super) fn leases(memory: &Memory) -> u32 {

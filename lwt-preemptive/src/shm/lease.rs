@@ -16,8 +16,8 @@
 //!    files, and the parent counts as alive.
 
 use std::sync::Once;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::error::ShmError;
 use super::memory::Memory;
@@ -51,11 +51,11 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// How often this process was forked off, counted from the first call on.
 #[inline]
-pub(super) fn forks() -> u32 {
+pub(crate) fn forks() -> u32 {
     FORKS.load(Relaxed)
 }
 
-fn count_forks() {
+pub(crate) fn count_forks() {
     extern "C" fn forked() {
         FORKS.fetch_add(1, Relaxed);
     }
@@ -68,10 +68,13 @@ fn count_forks() {
     });
 }
 
-/// Takes a lease. The flag: its last holder has died with it.
-pub(super) fn take(memory: &Memory) -> Result<(Id, bool), ShmError> {
+/// Takes a lease: if there is one, one that was given back, so that of the dead it can still be told who they
+/// were.
+pub(super) fn take(memory: &Memory) -> Result<Id, ShmError> {
     count_forks();
-    for index in 0..layout::leases(memory) {
+    let given_back = |index: &u32| memory.word(layout::lease(*index)).load(Acquire) & LIVE == 0;
+    let all = 0..layout::leases(memory);
+    for index in all.clone().filter(given_back).chain(all) {
         if !sys::lock_byte(memory.file(), index.into())? {
             continue;
         }
@@ -79,13 +82,14 @@ pub(super) fn take(memory: &Memory) -> Result<(Id, bool), ShmError> {
         let last = memory.word(record).load(Acquire);
         let id = Id(last as u32).after(index);
         // From here on the last holder's id is dead for everybody, and its pins with it.
-        for slot in 0..layout::PINS {
-            memory.word(record + layout::LEASE_PINS + 8 * u64::from(slot)).store(0, Relaxed);
+        let pins = (layout::PINS + layout::PAGES) as usize;
+        for word in memory.cells::<AtomicU64>(record + layout::LEASE_PINS, pins) {
+            word.store(0, Relaxed);
         }
         memory.word(record + layout::LEASE_HIGH).store(0, Relaxed);
         memory.word(record + layout::LEASE_PID).store(std::process::id().into(), Relaxed);
         memory.word(record).store(LIVE | u64::from(id.0), SeqCst);
-        return Ok((id, last & LIVE != 0));
+        return Ok(id);
     }
     Err(ShmError::TooManyProcesses)
 }

@@ -42,6 +42,11 @@ pub(super) fn slice(deadline: Option<Instant>) -> Option<Duration> {
     (!left.is_zero()).then(|| left.min(SLICE))
 }
 
+/// Who has the lock, if somebody has.
+pub(super) fn holder(word: u32) -> Option<Id> {
+    Some(Id(word & !SLEEPERS)).filter(|id| id.0 != 0)
+}
+
 /// Takes the lock if that needs no waiting for a live holder.
 pub(super) fn try_acquire(inner: &Inner, word: &AtomicU32) -> Option<Got> {
     let me = inner.me();
@@ -111,8 +116,9 @@ fn acquire_slow(inner: &Inner, word: &AtomicU32, deadline: Option<Instant>) -> R
 
 /// Releases the lock, which the caller has.
 #[inline]
-pub(super) fn release(word: &AtomicU32) {
-    if word.swap(0, SeqCst) & SLEEPERS != 0 {
+pub(super) fn release(inner: &Inner, word: &AtomicU32) {
+    // In a forked child it is the parent that has it.
+    if inner.is_here() && word.swap(0, SeqCst) & SLEEPERS != 0 {
         sys::futex_wake(word, 1);
     }
 }
@@ -120,6 +126,7 @@ pub(super) fn release(word: &AtomicU32) {
 /// A lock that is held until the value is dropped.
 #[derive(Debug)]
 pub(super) struct Held<'a> {
+    inner: &'a Inner,
     word: &'a AtomicU32,
     pub(super) got: Got,
 }
@@ -127,17 +134,17 @@ pub(super) struct Held<'a> {
 impl<'a> Held<'a> {
     #[inline]
     pub(super) fn new(
-        inner: &Inner,
+        inner: &'a Inner,
         word: &'a AtomicU32,
         deadline: Option<Instant>,
     ) -> Result<Held<'a>, ShmError> {
         let got = acquire(inner, word, deadline)?;
-        Ok(Held { word, got })
+        Ok(Held { inner, word, got })
     }
 
     /// Without a limit of time, for locks that are held for moments only.
     #[inline]
-    pub(super) fn short(inner: &Inner, word: &'a AtomicU32) -> Held<'a> {
+    pub(super) fn short(inner: &'a Inner, word: &'a AtomicU32) -> Held<'a> {
         loop {
             if let Ok(held) = Held::new(inner, word, None) {
                 return held;
@@ -149,6 +156,6 @@ impl<'a> Held<'a> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        release(self.word);
+        release(self.inner, self.word);
     }
 }

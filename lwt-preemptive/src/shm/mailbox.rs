@@ -12,6 +12,7 @@
 //! 3. Messages come in the order in which they were put in, so those of one sender in its order.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lwt_core::Promise;
@@ -27,6 +28,7 @@ use super::ring::Ring;
 // The box's own part. The two ends are in lines of the cache of their own.
 const ROOM: u64 = 0;
 const RECEIVER: u64 = 8;
+pub(super) const HOLDER: u64 = body() + RECEIVER;
 const FIRST: u64 = 64;
 const END: u64 = 128;
 const RING: u64 = 192;
@@ -53,9 +55,24 @@ const RING: u64 = 192;
 #[derive(Debug, Clone)]
 pub struct Mailbox(Object);
 
-/// The right to take messages out of a [`Mailbox`]. One process has it, until it drops it or dies.
+/// The right to take messages out of a [`Mailbox`]. One process has it, until it drops it, with the promises
+/// that wait for a message, or dies. Its threads may share it.
 #[derive(Debug)]
-pub struct Receiver(Object);
+pub struct Receiver(Arc<Right>);
+
+#[derive(Debug)]
+struct Right {
+    object: Object,
+    /// Messages are taken by one thread at a time.
+    turn: Mutex<()>,
+}
+
+impl Right {
+    fn receive(&self, message: &mut Vec<u8>) -> Result<Option<()>, ShmError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        receive(&self.object, message)
+    }
+}
 
 const fn body() -> u64 {
     object::body::<()>()
@@ -193,7 +210,7 @@ impl Mailbox {
         self.0.check()?;
         let word = self.0.block().half(body() + RECEIVER);
         match lock::try_acquire(self.0.inner(), word) {
-            Some(_) => Ok(Receiver(self.0.clone())),
+            Some(_) => Ok(Receiver(Arc::new(Right { object: self.0.clone(), turn: Mutex::new(()) }))),
             None => Err(ShmError::Taken),
         }
     }
@@ -214,7 +231,7 @@ impl Receiver {
     /// [`ShmError::Destroyed`], [`ShmError::Corrupt`].
     pub fn try_receive(&self) -> Result<Option<Vec<u8>>, ShmError> {
         let mut message = Vec::new();
-        Ok(receive(&self.0, &mut message)?.map(|()| message))
+        Ok(self.0.receive(&mut message)?.map(|()| message))
     }
 
     /// The first message; blocks the thread until there is one (`camlbox_wait`, `camlbox_get_copy`,
@@ -235,20 +252,21 @@ impl Receiver {
     /// As [`try_receive`](Receiver::try_receive), and [`ShmError::TimedOut`].
     pub fn receive_into(&self, message: &mut Vec<u8>, limit: Option<Duration>) -> Result<(), ShmError> {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        event::wait_until(self.0.came(), deadline, |_| receive(&self.0, message))
+        event::wait_until(self.0.object.came(), deadline, |_| self.0.receive(message))
     }
 
     /// The first message, as soon as there is one. A cancel takes none.
     pub fn receive_async(&self) -> Promise<Vec<u8>> {
-        event::promise_until(&self.0, Object::came, |object, _| {
+        let right = self.0.clone();
+        event::promise_until(&self.0.object, Object::came, move |_, _| {
             let mut message = Vec::new();
-            Ok(receive(object, &mut message)?.map(|()| message))
+            Ok(right.receive(&mut message)?.map(|()| message))
         })
     }
 }
 
-impl Drop for Receiver {
+impl Drop for Right {
     fn drop(&mut self) {
-        lock::release(self.0.block().half(body() + RECEIVER));
+        lock::release(self.object.inner(), self.object.block().half(body() + RECEIVER));
     }
 }

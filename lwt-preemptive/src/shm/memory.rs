@@ -3,9 +3,9 @@
 //! 1. A [`Memory`] maps its file once, with room for all that the file may become, and never elsewhere. So an
 //!    address in the pool is the distance from its start, the same in all processes, and a file that grows
 //!    needs no new mapping.
-//! 2. Only what the file has is touched. How much that is the kernel says (`fstat`), not the shared memory;
-//!    and because the file is sealed against shrinking, what it once had it has for good: no access raises
-//!    `SIGBUS`.
+//! 2. Only what the file has is touched. How much that is the kernel says (`fstat`, `fallocate`), not the
+//!    shared memory; and because the file is sealed against shrinking, what it once had it has for good: no
+//!    access raises `SIGBUS`.
 //! 3. Others write to this memory at any time. So it is only ever reached through atomics, of one width at
 //!    each address, and never through plain references; the exception is [`Memory::frozen`].
 //! 4. Each access is checked against the length. An address that comes from the memory itself is checked
@@ -60,6 +60,11 @@ impl Memory {
         self.file.as_fd()
     }
 
+    /// The most that the file can become.
+    pub(super) fn room(&self) -> u64 {
+        self.room as u64
+    }
+
     /// Whether a range is in the file.
     #[inline]
     pub(super) fn has(&self, at: u64, len: u64) -> bool {
@@ -77,6 +82,13 @@ impl Memory {
             self.known.fetch_max(length.min(self.room as u64), Relaxed);
         }
         end <= self.known.load(Relaxed)
+    }
+
+    /// Reserves the space of a range, up to which the file goes at least from then on.
+    pub(super) fn extend(&self, from: u64, len: u64) -> Result<(), ShmError> {
+        sys::fallocate(self.file.as_fd(), from, len)?;
+        self.known.fetch_max((from + len).min(self.room as u64), Relaxed);
+        Ok(())
     }
 
     /// `count` cells of one width from `at` on.

@@ -20,6 +20,7 @@ use super::twin;
 
 /// The lock word, and the flag that a holder has died; then the value.
 const WORD: u64 = 0;
+pub(super) const HOLDER: u64 = body() + WORD;
 const FLAG: u64 = 4;
 const VALUE: u64 = 8;
 
@@ -272,7 +273,7 @@ fn entered<T: ShmSafe>(object: Handle<'_>, got: Got) -> LockResult<MutexGuard<'_
 
 #[inline(always)]
 fn leave(object: &Object, block: Block<'_>) {
-    lock::release(block.half(body() + WORD));
+    lock::release(object.inner(), block.half(body() + WORD));
     object.came().notify_released(object.inner());
 }
 
@@ -317,7 +318,7 @@ impl<T: ShmSafe> DerefMut for MutexGuard<'_, T> {
 impl<T: ShmSafe> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        if !self.held {
+        if !self.held || !self.object.inner().is_here() {
             return;
         }
         if self.changed && !thread::panicking() {

@@ -27,7 +27,7 @@ use super::{layout, twin};
 
 const KIND: u64 = 0;
 const SHAPE: u64 = 8;
-const LOCK: u64 = 16;
+pub(super) const LOCK: u64 = 16;
 const DESTROYED: u64 = 20;
 const CAME: u64 = 24;
 const WENT: u64 = 40;
@@ -57,8 +57,7 @@ struct Parts {
     at: u64,
     len: u64,
     base: *mut u8,
-    /// None if all pins were in use: then only rule 2's first half is lost.
-    _pin: Option<Pin>,
+    _pin: Pin,
 }
 
 // SAFETY: the pointer is into the memory that `inner` keeps mapped, and only used as a `Block` uses it.
@@ -78,10 +77,12 @@ fn kind_word(kind: &str) -> u64 {
 }
 
 /// The kinds of structures that there are.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 16] = [
     "array",
     "barrier",
     "buffer",
+    "bytes map",
+    "bytes queue",
     "bytes reference",
     "condition",
     "mailbox",
@@ -103,6 +104,14 @@ pub(super) fn kind_of(word: u64) -> Option<&'static str> {
 /// Where the structure's own part begins if its header is an `H`.
 pub(super) const fn body<H>() -> u64 {
     USER + twin::room::<H>()
+}
+
+/// What a structure of bytes says of their meaning if they have none.
+pub(super) const BYTES: u64 = <u8 as ShmSafe>::SHAPE;
+
+/// The shape of a structure of bytes that have this meaning, with this header.
+pub(super) const fn shape_of<H: ShmSafe>(values: u64) -> u64 {
+    shape_number(values, shape::<u8, H>())
 }
 
 /// The shape of a structure of these types.
@@ -131,20 +140,27 @@ impl Object {
         twin::init(block, USER, header);
         fill(block, body::<H>());
         block.word(KIND).store(kind_word(kind), Release);
-        let object = Object::handle(inner, block);
-        inner.keep(block);
-        Ok(object)
+        match Object::handle(inner, block) {
+            Ok(object) => {
+                inner.keep(block);
+                Ok(object)
+            }
+            Err(error) => {
+                inner.free(block);
+                Err(error)
+            }
+        }
     }
 
-    fn handle(inner: &Arc<Inner>, block: Block<'_>) -> Object {
-        let pin = Pin::at(inner, block.at);
-        Object(Arc::new(Parts {
+    fn handle(inner: &Arc<Inner>, block: Block<'_>) -> Result<Object, ShmError> {
+        let pin = Pin::at(inner, block.at)?;
+        Ok(Object(Arc::new(Parts {
             inner: inner.clone(),
             at: block.at,
             len: block.len,
             base: block.base(),
             _pin: pin,
-        }))
+        })))
     }
 
     /// Opens a structure, which has to have at least `len` bytes of its own.
@@ -156,7 +172,7 @@ impl Object {
         len: u64,
     ) -> Result<Object, ShmError> {
         let block = pool.0.block(place.0).map_err(|_| ShmError::TypeMismatch)?;
-        let object = Object::handle(&pool.0, block);
+        let object = Object::handle(&pool.0, block)?;
         let whole = body::<H>().checked_add(len).is_some_and(|len| len <= block.len);
         let kept = matches!(block.head(), Some(Head { state: State::Taken, owner: NOBODY, .. }))
             && block.home().load(Relaxed) == KEPT;
@@ -197,6 +213,11 @@ impl Object {
     #[inline]
     pub(super) fn linked(&self, offset: u64) -> Option<Block<'_>> {
         Block::find(&self.0.inner.memory, self.block().word(offset).load(Acquire))
+    }
+
+    /// Whether a word of the memory, at an address, refers to a block.
+    pub(super) fn is_linked(&self, home: u64, at: u64) -> bool {
+        self.0.inner.memory.word(home).load(SeqCst) == at
     }
 
     /// Takes the lock, which is held for moments only.

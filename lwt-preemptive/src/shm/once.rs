@@ -15,6 +15,7 @@ use super::safe::{ShmSafe, bytes_of};
 
 /// The lock of whoever makes the value, whether it is made, and the value.
 const MAKER: u64 = 0;
+pub(super) const HOLDER: u64 = body() + MAKER;
 const MADE: u64 = 8;
 const VALUE: u64 = 16;
 

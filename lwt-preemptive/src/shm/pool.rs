@@ -1,5 +1,6 @@
 //! [`Pool`]: memory that processes share.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -10,7 +11,11 @@ use super::bell::Bell;
 use super::error::ShmError;
 use super::lease::{self, Id};
 use super::memory::Memory;
+use super::pin::FreePins;
 use super::{layout, sys};
+
+/// What the system shows as the name of a pool's file; it is none by which it could be opened.
+pub(super) const FILE_NAME: &CStr = c"lwt-pool";
 
 /// How a pool is made; see [`Pool::create`].
 ///
@@ -66,7 +71,7 @@ impl PoolOptions {
         if limit < start.max(self.reserve) {
             return Err(ShmError::PoolFull { limit: self.limit });
         }
-        let file = sys::memfd_create(c"lwt-pool")?;
+        let file = sys::memfd_create(FILE_NAME)?;
         sys::fallocate(file.as_fd(), 0, start.next_multiple_of(4096))?;
         sys::seal(file.as_fd())?;
         let memory = Memory::new(sys::reopen(file.as_fd())?, limit)?;
@@ -75,7 +80,7 @@ impl PoolOptions {
         layout::set_leases(&memory, self.processes);
         memory.word(layout::TOP).store(start, Relaxed);
         memory.word(layout::MAGIC_AT).store(layout::MAGIC, Release);
-        let pool = Pool::new(file, memory, limit)?;
+        let pool = Pool::new(file, memory)?;
         pool.0.reach(self.reserve)?;
         Ok(pool)
     }
@@ -126,7 +131,7 @@ pub(super) struct Inner {
     id: Id,
     /// In which life of this process it was made.
     born: u32,
-    pub(super) free_pins: Mutex<Vec<u16>>,
+    pub(super) free_pins: Mutex<FreePins>,
     pub(super) bell: Bell,
 }
 
@@ -167,6 +172,15 @@ impl Pool {
     /// # Errors
     /// [`ShmError::NotAPool`], [`ShmError::TooManyProcesses`], and the system's.
     pub fn attach(file: OwnedFd) -> Result<Pool, ShmError> {
+        let pool = Pool::look_at(file)?;
+        if lease::holders(&pool.0.memory).any(|(id, _)| !pool.0.is_alive(id)) {
+            pool.sweep()?;
+        }
+        Ok(pool)
+    }
+
+    /// Attaches, and leaves what the dead have left as it is.
+    pub(super) fn look_at(file: OwnedFd) -> Result<Pool, ShmError> {
         // Opened anew: the byte locks of a lease belong to an open file, and this one may be somebody else's
         // too.
         let header = Memory::new(sys::reopen(file.as_fd())?, 4096)?;
@@ -182,24 +196,20 @@ impl Pool {
         if !memory.has(0, layout::start(layout::leases(&memory))) {
             return Err(ShmError::NotAPool);
         }
-        Pool::new(file, memory, limit)
+        Pool::new(file, memory)
     }
 
-    fn new(file: OwnedFd, memory: Memory, limit: u64) -> Result<Pool, ShmError> {
-        let (id, died) = lease::take(&memory)?;
-        let pool = Pool(Arc::new(Inner {
+    fn new(file: OwnedFd, memory: Memory) -> Result<Pool, ShmError> {
+        let id = lease::take(&memory)?;
+        Ok(Pool(Arc::new(Inner {
+            limit: memory.room(),
             memory: Arc::new(memory),
             file,
-            limit,
             id,
             born: lease::forks(),
-            free_pins: Mutex::new((0..layout::PINS).rev().collect()),
+            free_pins: Mutex::new(FreePins::new(id)),
             bell: Bell::default(),
-        }));
-        if died {
-            pool.sweep()?;
-        }
-        Ok(pool)
+        })))
     }
 
     /// Attaches to the pool of which another process has a descriptor with this number. The other has to be
@@ -284,8 +294,15 @@ impl Inner {
     /// In a child made by `fork`, which has none.
     #[inline]
     pub(super) fn me(&self) -> Id {
-        assert!(lease::forks() == self.born, "a pool's attachment does not outlive a fork: attach anew");
+        assert!(self.is_here(), "a pool's attachment does not outlive a fork: attach anew");
         self.id
+    }
+
+    /// Whether this is the process that attached, and not a child of it made by `fork`, to which nothing
+    /// belongs that is dropped there.
+    #[inline]
+    pub(super) fn is_here(&self) -> bool {
+        lease::forks() == self.born
     }
 
     pub(super) fn is_alive(&self, id: Id) -> bool {
@@ -295,9 +312,10 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.bell.stop(&self.memory, self.id);
-        // The lease of a parent is not ours to give back.
-        if lease::forks() == self.born {
+        // The lease of a parent is not ours to give back, nor its helper ours to stop.
+        if self.is_here() {
+            self.bell.stop(&self.memory, self.id);
+            self.give_pins_back();
             lease::give_back(&self.memory, self.id);
         }
     }

@@ -163,7 +163,7 @@ impl<T: ShmSafe, H: ShmSafe> Reference<T, H> {
 /// ```
 /// use lwt_preemptive::shm::{BytesReference, Pool};
 /// let pool = Pool::create()?;
-/// let reference = BytesReference::create(&pool)?;
+/// let reference: BytesReference = BytesReference::create(&pool, ())?;
 /// assert!(reference.get()?.is_none());
 /// reference.set(Some(b"first"))?;
 /// let first = reference.get()?.unwrap();
@@ -171,45 +171,69 @@ impl<T: ShmSafe, H: ShmSafe> Reference<T, H> {
 /// assert_eq!((&*first, &*reference.get()?.unwrap()), (&b"first"[..], &b"second"[..]));
 /// # Ok::<(), lwt_preemptive::shm::ShmError>(())
 /// ```
-#[derive(Debug, Clone)]
-pub struct BytesReference(Object);
-
-const fn cell() -> u64 {
-    object::body::<()>()
+pub struct BytesReference<H = ()> {
+    object: Object,
+    header: PhantomData<fn(H) -> H>,
 }
 
-impl BytesReference {
+impl<H> Clone for BytesReference<H> {
+    fn clone(&self) -> Self {
+        BytesReference { object: self.object.clone(), header: PhantomData }
+    }
+}
+
+impl<H> fmt::Debug for BytesReference<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BytesReference").field(&self.object.place()).finish()
+    }
+}
+
+impl<H> BytesReference<H> {
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        self.object.place()
+    }
+}
+
+impl<H: ShmSafe> BytesReference<H> {
     const KIND: &'static str = "bytes reference";
-    const SHAPE: u64 = object::shape::<u8, ()>();
+    const CELL: u64 = object::body::<H>();
 
     /// Makes a reference without a value.
     ///
     /// # Errors
     /// Those of growing the pool.
-    pub fn create(pool: &Pool) -> Result<BytesReference, ShmError> {
-        Object::create(pool, Self::KIND, Self::SHAPE, &(), 8, |_, _| ()).map(BytesReference)
+    pub fn create(pool: &Pool, header: H) -> Result<BytesReference<H>, ShmError> {
+        BytesReference::create_of(pool, object::BYTES, header)
     }
 
     /// Opens the reference at a place.
     ///
     /// # Errors
     /// [`ShmError::TypeMismatch`].
-    pub fn open(pool: &Pool, place: Place) -> Result<BytesReference, ShmError> {
-        Object::open::<()>(pool, place, Self::KIND, Self::SHAPE, 8).map(BytesReference)
+    pub fn open(pool: &Pool, place: Place) -> Result<BytesReference<H>, ShmError> {
+        BytesReference::open_of(pool, object::BYTES, place)
     }
 
-    /// Where it is.
-    pub fn place(&self) -> Place {
-        self.0.place()
+    /// A reference to bytes that have a meaning, of which this is the hash.
+    pub(super) fn create_of(pool: &Pool, value: u64, header: H) -> Result<BytesReference<H>, ShmError> {
+        let shape = object::shape_of::<H>(value);
+        let object = Object::create(pool, Self::KIND, shape, &header, 8, |_, _| ())?;
+        Ok(BytesReference { object, header: PhantomData })
+    }
+
+    pub(super) fn open_of(pool: &Pool, value: u64, place: Place) -> Result<BytesReference<H>, ShmError> {
+        let object = Object::open::<H>(pool, place, Self::KIND, object::shape_of::<H>(value), 8)?;
+        Ok(BytesReference { object, header: PhantomData })
     }
 
     /// The bytes, in place (`deref_p`).
     ///
     /// # Errors
-    /// [`ShmError::Destroyed`], [`ShmError::Corrupt`].
+    /// [`ShmError::Destroyed`], [`ShmError::Corrupt`], [`ShmError::TooManyPins`].
     pub fn get(&self) -> Result<Option<Blob>, ShmError> {
-        self.0.check()?;
-        blob::read(self.0.inner(), self.0.home(cell()))
+        self.object.check()?;
+        blob::read(self.object.inner(), self.object.home(Self::CELL))
     }
 
     /// Sets the bytes (`assign`). The ones before are freed when nobody looks at them any more.
@@ -217,14 +241,68 @@ impl BytesReference {
     /// # Errors
     /// [`ShmError::Destroyed`], and those of growing the pool; nothing is changed then.
     pub fn set(&self, bytes: Option<&[u8]>) -> Result<(), ShmError> {
-        let inner = self.0.inner();
+        self.swap(bytes).map(drop)
+    }
+
+    /// Sets the bytes, and gives the ones before.
+    ///
+    /// # Errors
+    /// As [`set`](BytesReference::set), and [`ShmError::TooManyPins`].
+    pub fn swap(&self, bytes: Option<&[u8]>) -> Result<Option<Blob>, ShmError> {
+        self.replace(bytes, |_| true).map(|(before, _)| before)
+    }
+
+    /// Sets the bytes if they are `current`; gives those that there are if not.
+    ///
+    /// # Errors
+    /// As [`swap`](BytesReference::swap).
+    pub fn compare_and_set(
+        &self,
+        current: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<Result<(), Option<Blob>>, ShmError> {
+        let (before, done) = self.replace(new, |before| before == current)?;
+        Ok(if done { Ok(()) } else { Err(before) })
+    }
+
+    /// Sets the bytes if `wanted` says so of the ones before; gives those, and what it said.
+    fn replace(
+        &self,
+        bytes: Option<&[u8]>,
+        wanted: impl FnOnce(Option<&[u8]>) -> bool,
+    ) -> Result<(Option<Blob>, bool), ShmError> {
+        let inner = self.object.inner();
         // Written before the lock is taken: it may be long.
         let block = bytes.map(|bytes| blob::make(inner, bytes)).transpose()?;
-        let linked = self.0.lock().and_then(|_locked| inner.replace(self.0.home(cell()), block));
-        if let (Err(_), Some(block)) = (&linked, block) {
+        let home = self.object.home(Self::CELL);
+        let replaced = self.object.lock().and_then(|_locked| {
+            let before = blob::read(inner, home)?;
+            let done = wanted(before.as_deref());
+            if done {
+                inner.replace(home, block)?;
+            }
+            Ok((before, done))
+        });
+        if let (Err(_) | Ok((_, false)), Some(block)) = (&replaced, block) {
             inner.free(block);
         }
-        linked
+        replaced
+    }
+
+    /// The header, as it was last written.
+    ///
+    /// # Errors
+    /// [`ShmError::Destroyed`], [`ShmError::Corrupt`].
+    pub fn header(&self) -> Result<H, ShmError> {
+        self.object.header()
+    }
+
+    /// Changes the header under the reference's lock, and gives the new one. `f` must not use the reference.
+    ///
+    /// # Errors
+    /// As [`header`](BytesReference::header).
+    pub fn update_header(&self, f: impl FnOnce(H) -> H) -> Result<H, ShmError> {
+        self.object.update_header(f)
     }
 
     /// Destroys the reference with its bytes. Whoever uses it is told.
@@ -232,6 +310,6 @@ impl BytesReference {
     /// # Errors
     /// [`ShmError::Corrupt`].
     pub fn destroy(self) -> Result<(), ShmError> {
-        self.0.destroy([cell()].into_iter())
+        self.object.destroy([Self::CELL].into_iter())
     }
 }

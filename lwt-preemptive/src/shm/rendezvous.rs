@@ -12,8 +12,8 @@
 //!    (any more) at the path begins anew.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::error::ShmError;
+use super::lease;
 use super::pool::Pool;
+
+/// The file beside a path that is locked.
+pub(super) const LOCK_ENDING: &str = ".lock";
+const NEW_ENDING: &str = ".new";
+/// What stands in that file, so that nobody else's is taken for one.
+const MARK: &[u8] = b"lwt-pool\n";
 
 /// How long it rests when it cannot accept, for want of descriptors for example.
 const REST: Duration = Duration::from_millis(20);
@@ -33,6 +40,8 @@ pub struct Rendezvous {
     path: PathBuf,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// In which life of this process it was made: a forked child is not the one that serves.
+    born: u32,
     /// The lock of rule 1.
     _lock: File,
 }
@@ -47,10 +56,23 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Takes the lock of a path.
-fn lock(path: &Path) -> Result<File, ShmError> {
+/// Removes a socket, if there is one; anything else is not ours.
+fn remove_socket(path: &Path) -> Result<(), ShmError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("unlink")(error)),
+            _ => Ok(()),
+        },
+        Ok(_) => Err(failed("bind")(io::ErrorKind::AlreadyExists.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("stat")(error)),
+    }
+}
+
+/// Takes the lock of a path, and makes its file if there is none and it may be `new`.
+fn lock(path: &Path, new: bool) -> Result<File, ShmError> {
     loop {
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let open = OpenOptions::new().read(true).write(true).create(new).truncate(false).open(path);
         let file = open.map_err(failed("open"))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -90,19 +112,20 @@ impl Pool {
     /// [`ShmError::Taken`] if a living program serves at this path; the system's.
     pub fn serve(&self, path: impl AsRef<Path>, mode: u32) -> Result<Rendezvous, ShmError> {
         let path = path.as_ref().to_owned();
-        let lock = lock(&beside(&path, ".lock"))?;
-        let fresh = beside(&path, ".new");
+        let mut lock = lock(&beside(&path, LOCK_ENDING), true)?;
+        if lock.metadata().map_err(failed("fstat"))?.len() == 0 {
+            lock.write_all(MARK).map_err(failed("write"))?;
+        }
+        let fresh = beside(&path, NEW_ENDING);
         for old in [&fresh, &path] {
-            match fs::remove_file(old) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("unlink")(error)),
-                _ => {}
-            }
+            remove_socket(old)?;
         }
         let listener = UnixListener::bind(&fresh).map_err(failed("bind"))?;
         fs::set_permissions(&fresh, Permissions::from_mode(mode)).map_err(failed("chmod"))?;
         fs::rename(&fresh, &path).map_err(failed("rename"))?;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut rendezvous = Rendezvous { path, stop: stop.clone(), thread: None, _lock: lock };
+        let mut rendezvous =
+            Rendezvous { path, stop: stop.clone(), thread: None, born: lease::forks(), _lock: lock };
         let pool = self.clone();
         let server = thread::Builder::new().name("lwt-shm-serve".to_owned()).spawn(move || {
             while !stop.load(Ordering::SeqCst) {
@@ -132,16 +155,57 @@ impl Rendezvous {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Removes what a dead program left that served at a path: `false` if there is nothing of that, or its
+    /// server lives.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn clean(path: impl AsRef<Path>) -> Result<bool, ShmError> {
+        let path = path.as_ref();
+        if !Rendezvous::is_ours(path) {
+            return Ok(false);
+        }
+        let lock_path = beside(path, LOCK_ENDING);
+        let _lock = match lock(&lock_path, false) {
+            Ok(lock) => lock,
+            Err(ShmError::Taken) => return Ok(false),
+            Err(ShmError::System { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        remove_socket(&beside(path, NEW_ENDING))?;
+        remove_socket(path)?;
+        fs::remove_file(&lock_path).map_err(failed("unlink"))?;
+        Ok(true)
+    }
+
+    /// Whether what is at a path and beside it is a server's: a file with the mark, and a socket or nothing.
+    pub(super) fn is_ours(path: &Path) -> bool {
+        let lock = beside(path, LOCK_ENDING);
+        let small =
+            fs::symlink_metadata(&lock).is_ok_and(|file| file.is_file() && file.len() == MARK.len() as u64);
+        let marked = small && fs::read(lock).is_ok_and(|text| text == MARK);
+        marked
+            && fs::symlink_metadata(path).map_or_else(
+                |error| error.kind() == io::ErrorKind::NotFound,
+                |there| there.file_type().is_socket(),
+            )
+    }
 }
 
 impl Drop for Rendezvous {
     fn drop(&mut self) {
+        if lease::forks() != self.born {
+            return;
+        }
         self.stop.store(true, Ordering::SeqCst);
         // It may be waiting for somebody to come. If this fails, it is because nobody can come any more.
         let woken = UnixStream::connect(&self.path).is_ok();
         // Failures leave a file behind, which the next program at this path takes over.
         let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(beside(&self.path, ".lock"));
+        let _ = fs::remove_file(beside(&self.path, LOCK_ENDING));
         if let Some(thread) = self.thread.take()
             && woken
         {

@@ -19,8 +19,10 @@ use super::pool::Pool;
 use super::safe::ShmSafe;
 use super::twin;
 
-/// The writer's id, a flag that one has died, and how many writers wait, at a guess; the value; the readers.
+/// The writer's id, a flag that one has died, and the id of a process in which a writer waits, the last that
+/// has said so; the value; the readers.
 const WRITER: u64 = 0;
+pub(super) const HOLDER: u64 = body() + WRITER;
 const FLAG: u64 = 4;
 const WANTED: u64 = 8;
 const VALUE: u64 = 16;
@@ -87,12 +89,45 @@ fn expire_writer(object: &Object) -> bool {
     writer.load(Relaxed) == 0
 }
 
-fn try_read<T: ShmSafe>(object: &Object, look: bool) -> Result<Option<RwReadGuard<T>>, ShmError> {
+/// How an attempt is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// At once.
+    Quick,
+    /// With a look for the dead.
+    Dead,
+    /// The same after a nap.
+    Rested,
+}
+
+impl Look {
+    fn after(rested: bool) -> Look {
+        if rested { Look::Rested } else { Look::Quick }
+    }
+}
+
+/// That a writer waits, as long as it does.
+struct Wanting(Object);
+
+impl Drop for Wanting {
+    fn drop(&mut self) {
+        let inner = self.0.inner();
+        if inner.is_here() {
+            let wanted = self.0.block().word(body() + WANTED);
+            // Other writers of this process say it again after their nap.
+            let _ = wanted.compare_exchange(inner.me().0.into(), 0, Relaxed, Relaxed);
+        }
+    }
+}
+
+fn try_read<T: ShmSafe>(object: &Object, look: Look) -> Result<Option<RwReadGuard<T>>, ShmError> {
     let locked = object.lock()?;
-    let free = locked.block.half(body() + WRITER).load(Relaxed) == 0 || look && expire_writer(object);
+    let free =
+        locked.block.half(body() + WRITER).load(Relaxed) == 0 || look != Look::Quick && expire_writer(object);
     let wanted = locked.block.word(body() + WANTED);
-    if look {
-        // A waiting writer may have died. Those who live say it again.
+    let dead = || !object.inner().is_alive(Id(wanted.load(Relaxed) as u32));
+    // A waiting writer may have died. After a nap those who live have had time to say it again.
+    if look == Look::Rested || look == Look::Dead && dead() {
         wanted.store(0, Relaxed);
     }
     if !free || wanted.load(Relaxed) != 0 {
@@ -106,19 +141,20 @@ fn try_read<T: ShmSafe>(object: &Object, look: bool) -> Result<Option<RwReadGuar
 
 fn try_write<T: ShmSafe>(
     object: &Object,
-    look: bool,
+    look: Look,
     wait: bool,
 ) -> Result<Option<RwWriteGuard<T>>, ShmError> {
     let locked = object.lock()?;
-    let free = locked.block.half(body() + WRITER).load(Relaxed) == 0 || look && expire_writer(object);
+    let free =
+        locked.block.half(body() + WRITER).load(Relaxed) == 0 || look != Look::Quick && expire_writer(object);
     let holders = Holders::new(object.inner(), &locked, readers::<T>());
-    if look {
+    if look != Look::Quick {
         holders.expire();
     }
     let wanted = locked.block.word(body() + WANTED);
     if !free || holders.total() != 0 {
         if wait {
-            wanted.store(1, Relaxed);
+            wanted.store(object.inner().me().0.into(), Relaxed);
         }
         return Ok(None);
     }
@@ -176,7 +212,7 @@ impl<T: ShmSafe> RwLock<T> {
     /// # Errors
     /// [`ShmError::Destroyed`], [`ShmError::Corrupt`].
     pub fn read(&self) -> Result<RwReadGuard<T>, ShmError> {
-        event::wait_until(self.object.came(), None, |look| try_read(&self.object, look))
+        self.read_by(None)
     }
 
     /// A reader's lock within a time.
@@ -184,8 +220,11 @@ impl<T: ShmSafe> RwLock<T> {
     /// # Errors
     /// As [`read`](RwLock::read), and [`ShmError::TimedOut`].
     pub fn read_timeout(&self, limit: Duration) -> Result<RwReadGuard<T>, ShmError> {
-        let deadline = Instant::now().checked_add(limit);
-        event::wait_until(self.object.came(), deadline, |look| try_read(&self.object, look))
+        self.read_by(Instant::now().checked_add(limit))
+    }
+
+    fn read_by(&self, deadline: Option<Instant>) -> Result<RwReadGuard<T>, ShmError> {
+        event::wait_until(self.object.came(), deadline, |rested| try_read(&self.object, Look::after(rested)))
     }
 
     /// A reader's lock, if it can be had at once.
@@ -193,12 +232,18 @@ impl<T: ShmSafe> RwLock<T> {
     /// # Errors
     /// As [`read`](RwLock::read).
     pub fn try_read(&self) -> Result<Option<RwReadGuard<T>>, ShmError> {
-        try_read(&self.object, false)
+        // Among the dead only if it is not to be had otherwise: asking for them is dear.
+        match try_read(&self.object, Look::Quick)? {
+            None => try_read(&self.object, Look::Dead),
+            some => Ok(some),
+        }
     }
 
     /// A reader's lock, as soon as it can be had. A cancel takes none.
     pub fn read_async(&self) -> Promise<RwReadGuard<T>> {
-        event::promise_until(&self.object, Object::came, try_read)
+        event::promise_until(&self.object, Object::came, |object, rested| {
+            try_read(object, Look::after(rested))
+        })
     }
 
     /// The writer's lock; blocks the thread until it can be had.
@@ -206,7 +251,7 @@ impl<T: ShmSafe> RwLock<T> {
     /// # Errors
     /// As [`read`](RwLock::read).
     pub fn write(&self) -> Result<RwWriteGuard<T>, ShmError> {
-        event::wait_until(self.object.came(), None, |look| try_write(&self.object, look, true))
+        self.write_by(None)
     }
 
     /// The writer's lock within a time.
@@ -214,8 +259,14 @@ impl<T: ShmSafe> RwLock<T> {
     /// # Errors
     /// As [`read`](RwLock::read), and [`ShmError::TimedOut`].
     pub fn write_timeout(&self, limit: Duration) -> Result<RwWriteGuard<T>, ShmError> {
-        let deadline = Instant::now().checked_add(limit);
-        event::wait_until(self.object.came(), deadline, |look| try_write(&self.object, look, true))
+        self.write_by(Instant::now().checked_add(limit))
+    }
+
+    fn write_by(&self, deadline: Option<Instant>) -> Result<RwWriteGuard<T>, ShmError> {
+        let _wanting = Wanting(self.object.clone());
+        event::wait_until(self.object.came(), deadline, |rested| {
+            try_write(&self.object, Look::after(rested), true)
+        })
     }
 
     /// The writer's lock, if it can be had at once.
@@ -223,12 +274,20 @@ impl<T: ShmSafe> RwLock<T> {
     /// # Errors
     /// As [`read`](RwLock::read).
     pub fn try_write(&self) -> Result<Option<RwWriteGuard<T>>, ShmError> {
-        try_write(&self.object, false, false)
+        // Among the dead only if it is not to be had otherwise: asking for them is dear.
+        match try_write(&self.object, Look::Quick, false)? {
+            None => try_write(&self.object, Look::Dead, false),
+            some => Ok(some),
+        }
     }
 
     /// The writer's lock, as soon as it can be had. A cancel takes none.
     pub fn write_async(&self) -> Promise<RwWriteGuard<T>> {
-        event::promise_until(&self.object, Object::came, |object, look| try_write(object, look, true))
+        let wanting = Wanting(self.object.clone());
+        event::promise_until(&self.object, Object::came, move |object, rested| {
+            let _ = &wanting;
+            try_write(object, Look::after(rested), true)
+        })
     }
 
     /// Destroys the lock. Whoever waits is told.
@@ -291,7 +350,9 @@ impl<T: ShmSafe> DerefMut for RwWriteGuard<T> {
 
 impl<T: ShmSafe> Drop for RwReadGuard<T> {
     fn drop(&mut self) {
-        if let Ok(locked) = self.object.lock() {
+        if self.object.inner().is_here()
+            && let Ok(locked) = self.object.lock()
+        {
             Holders::new(self.object.inner(), &locked, readers::<T>()).remove(1);
             drop(locked);
             self.object.came().notify_released(self.object.inner());
@@ -301,6 +362,9 @@ impl<T: ShmSafe> Drop for RwReadGuard<T> {
 
 impl<T: ShmSafe> Drop for RwWriteGuard<T> {
     fn drop(&mut self) {
+        if !self.object.inner().is_here() {
+            return;
+        }
         if !thread::panicking() {
             self.commit();
         }

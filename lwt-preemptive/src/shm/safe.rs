@@ -14,6 +14,15 @@ use std::mem::MaybeUninit;
 /// The type has no padding and no pointers. Its values are valid in every process of the same build of the
 /// program. `is_valid` says `true` only for `size_of::<Self>()` bytes that are a valid value. `SHAPE` differs
 /// for types that cannot read each other's values.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` must not be stored in shared memory as it is",
+    label = "means nothing in another process, or is not all there is to the value",
+    note = "numbers, `bool`, `char`, `Place` and arrays of them may be; `shm_safe!` defines structures and \
+            enumerations that may",
+    note = "pointers, references and descriptors mean nothing in another process",
+    note = "for strings and other values of any length there are `BytesMap`, `BytesQueue`, \
+            `BytesReference`, and with the feature `worker` `RichMap` and its like"
+)]
 pub unsafe trait ShmSafe: Copy + Send + Sync + 'static {
     /// A hash of the type's name and layout: what is compared when somebody opens a structure.
     const SHAPE: u64;
@@ -122,8 +131,9 @@ pub(super) fn value_of<T: ShmSafe>(fill: impl FnOnce(&mut [u8])) -> Option<T> {
 /// memory.
 ///
 /// The type is laid out as in C (an enumeration as the integer that is named behind it) and has to be `Copy`.
-/// What must not be stored is refused by the compiler: padding (add a field that fills it), and fields that
-/// are not [`ShmSafe`].
+/// What must not be stored is refused by the compiler: padding (add a field that fills it), what needs a
+/// destructor, and fields that are not [`ShmSafe`]. The number of a descriptor is a number: nobody can keep
+/// you from storing it, but it means nothing in another process.
 ///
 /// ```
 /// lwt_preemptive::shm_safe! {
@@ -173,7 +183,10 @@ macro_rules! shm_safe {
 
         const _: () = {
             let fields = 0 $(+ ::core::mem::size_of::<$type>())*;
-            assert!(fields == ::core::mem::size_of::<$name>(), "the structure has padding");
+            assert!(
+                fields == ::core::mem::size_of::<$name>(),
+                "the structure has padding: add a field, of bytes for example, that fills it",
+            );
         };
 
         // SAFETY: all fields are, and there is nothing beside them, as the constant above checks.
@@ -217,7 +230,7 @@ macro_rules! shm_safe {
                 let hash = $crate::shm::shape_text($crate::shm::SHAPE_START, stringify!($name));
                 $(
                     let hash = $crate::shm::shape_text(hash, stringify!($variant));
-                    let hash = $crate::shm::shape_number(hash, $value as u64);
+                    let hash = $crate::shm::shape_number(hash, $value as $repr as u64);
                 )+
                 $crate::shm::shape_number(hash, ::core::mem::size_of::<$name>() as u64)
             };
@@ -229,5 +242,11 @@ macro_rules! shm_safe {
                 }
             }
         }
+    };
+    ($($anything:tt)*) => {
+        ::core::compile_error!(
+            "shm_safe! defines structures with named fields, and enumerations without fields whose integer \
+             and numbers are named: `enum Kind: u8 { House = 0, Tree = 1 }`; nothing generic"
+        );
     };
 }

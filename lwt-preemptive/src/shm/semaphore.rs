@@ -72,6 +72,7 @@ impl fmt::Debug for Permits {
 impl Drop for Permits {
     fn drop(&mut self) {
         if self.count > 0
+            && self.object.inner().is_here()
             && let Ok(locked) = self.object.lock()
         {
             Holders::new(self.object.inner(), &locked, body() + HOLDERS).remove(self.count);
@@ -145,12 +146,16 @@ impl Semaphore {
         self.0.place()
     }
 
-    /// Takes permits, if there are as many (`wait`, `NONBLOCK`).
+    /// Takes permits, if there are as many (`wait`, `NONBLOCK`). Those of dead processes are among them.
     ///
     /// # Errors
     /// [`ShmError::Destroyed`].
     pub fn try_acquire(&self, count: u32) -> Result<Option<Permits>, ShmError> {
-        acquire(&self.0, count, false)
+        // Among the dead only if there are not as many otherwise: asking for them is dear.
+        match acquire(&self.0, count, false)? {
+            None => acquire(&self.0, count, true),
+            some => Ok(some),
+        }
     }
 
     /// Takes permits, and blocks the thread until there are as many (`wait`, `BLOCK`). Those of dead
@@ -176,14 +181,15 @@ impl Semaphore {
         event::promise_until(&self.0, Object::came, move |object, look| acquire(object, count, look))
     }
 
-    /// Adds permits (`post`).
+    /// Adds permits (`post`), up to `u32::MAX` in all.
     ///
     /// # Errors
     /// [`ShmError::Destroyed`].
     pub fn post(&self, count: u32) -> Result<(), ShmError> {
         let locked = self.0.lock()?;
         let all = locked.block.word(body() + ALL);
-        all.store(all.load(Relaxed).saturating_add(count.into()), Release);
+        // No more than one process can hold: see `holders`.
+        all.store((all.load(Relaxed).saturating_add(count.into())).min(u32::MAX.into()), Release);
         drop(locked);
         self.0.came().notify_released(self.0.inner());
         Ok(())

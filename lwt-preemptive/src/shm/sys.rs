@@ -1,7 +1,8 @@
 //! The system calls of shared memory.
 //!
-//! 1. Each function is one system call, made through [`retry`], and says its own name there; `EINTR` never
-//!    leaves this file, except out of a futex wait, after which everybody looks again anyway.
+//! 1. Each function is one system call, made through [`retry`], and says its own name there, under which a
+//!    test can make it fail ([`lwt_unix::faults`]); `EINTR` never leaves this file, except out of a futex
+//!    wait, after which everybody looks again anyway.
 //! 2. Every descriptor that is made here is close-on-exec from the start.
 //! 3. Pointers given to the kernel are those of live values with their sizes.
 
@@ -14,6 +15,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use libc::{c_int, c_long, c_short, c_void, off_t};
+use lwt_unix::faults;
 
 use super::error::ShmError;
 
@@ -21,16 +23,11 @@ type Result<T> = std::result::Result<T, ShmError>;
 
 /// Makes a call, and makes it again as long as a signal interrupts it.
 fn retry<R: PartialEq + From<i8>>(call: &'static str, mut f: impl FnMut() -> R) -> Result<R> {
-    loop {
-        let returned = f();
-        if returned != R::from(-1) {
-            return Ok(returned);
-        }
-        let error = io::Error::last_os_error();
-        if error.raw_os_error() != Some(libc::EINTR) {
-            return Err(ShmError::System { call, error });
-        }
-    }
+    let made = || match f() {
+        returned if returned != R::from(-1) => Ok(returned),
+        _ => Err(io::Error::last_os_error()),
+    };
+    faults::call(call, made).map_err(|error| ShmError::System { call, error })
 }
 
 fn offset(call: &'static str, value: u64) -> Result<off_t> {
@@ -39,7 +36,7 @@ fn offset(call: &'static str, value: u64) -> Result<off_t> {
 }
 
 /// A file without a name that can be sealed.
-pub(super) fn memfd_create(name: &CStr) -> Result<OwnedFd> {
+pub(crate) fn memfd_create(name: &CStr) -> Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: the name ends with a zero.
     let fd = retry("memfd_create", || unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
@@ -48,7 +45,7 @@ pub(super) fn memfd_create(name: &CStr) -> Result<OwnedFd> {
 }
 
 /// Lets the file never shrink again, and lets nobody add other seals.
-pub(super) fn seal(fd: BorrowedFd<'_>) -> Result<()> {
+pub(crate) fn seal(fd: BorrowedFd<'_>) -> Result<()> {
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
     // SAFETY: integers only.
     retry("fcntl(F_ADD_SEALS)", || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
@@ -56,14 +53,14 @@ pub(super) fn seal(fd: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Whether the file can never shrink. A file that knows no seals can.
-pub(super) fn is_sealed(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_sealed(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: integers only.
     let seals = retry("fcntl(F_GET_SEALS)", || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) });
     seals.is_ok_and(|seals| seals & libc::F_SEAL_SHRINK != 0)
 }
 
 /// Reserves the space of a range, and makes the file longer if the range ends behind its end.
-pub(super) fn fallocate(fd: BorrowedFd<'_>, from: u64, len: u64) -> Result<()> {
+pub(crate) fn fallocate(fd: BorrowedFd<'_>, from: u64, len: u64) -> Result<()> {
     let (from, len) = (offset("fallocate", from)?, offset("fallocate", len)?);
     // SAFETY: integers only.
     retry("fallocate", || unsafe { libc::fallocate(fd.as_raw_fd(), 0, from, len) })?;
@@ -71,7 +68,7 @@ pub(super) fn fallocate(fd: BorrowedFd<'_>, from: u64, len: u64) -> Result<()> {
 }
 
 /// The length of the file.
-pub(super) fn length(fd: BorrowedFd<'_>) -> Result<u64> {
+pub(crate) fn length(fd: BorrowedFd<'_>) -> Result<u64> {
     let end = retry("fstat", || {
         // SAFETY: all zeroes are a valid `stat`, which the call fills.
         unsafe {
@@ -89,8 +86,8 @@ pub(super) fn reopen(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
 
 /// Opens a file to read and to write.
 pub(super) fn open(path: &Path) -> Result<OwnedFd> {
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(path);
-    file.map(OwnedFd::from).map_err(|error| ShmError::System { call: "open", error })
+    let open = || std::fs::OpenOptions::new().read(true).write(true).open(path);
+    faults::call("open", open).map(OwnedFd::from).map_err(|error| ShmError::System { call: "open", error })
 }
 
 /// Maps `len` bytes of the file, of which it may have fewer yet.

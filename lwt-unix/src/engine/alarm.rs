@@ -1,9 +1,11 @@
 //! [`Alarm`]: a timer descriptor that ends the poller's wait at an exact moment.
 //!
-//! 1. It is set only when the loop is about to block, and only if it would ring too late: an alarm that is set for an
-//!    earlier moment than needed stays, and its ring is one wake-up for nothing. So a time-out which is renewed with
-//!    every request, and never comes, costs one setting per time-out, not one per request.
-//! 2. It is never read. Registered for edges, it reports each expiry once; setting it anew takes the old expiry back.
+//! 1. It is set only when the loop is about to block, and only if it would ring too late: an alarm that is
+//!    set for an earlier moment than needed stays, and its ring is one wake-up for nothing. So a time-out
+//!    which is renewed with every request, and never comes, costs one setting per time-out, not one per
+//!    request.
+//! 2. It is never read. Registered for edges, it reports each expiry once; setting it anew takes the old
+//!    expiry back.
 //! 3. A time that is too long for the kernel is cut: early rings are allowed (rule 4 of the engines).
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -14,8 +14,8 @@ const VARIABLE: &str = "LWT_ENGINE";
 
 /// The engine of a loop for which none was set.
 ///
-/// It is the one that the environment variable `LWT_ENGINE` names, `mio` or `poll`; without it, `mio`, or `poll` on a
-/// system that has nothing better.
+/// It is the one that the environment variable `LWT_ENGINE` names, `mio` or `poll`; without it, `mio`, or
+/// `poll` on a system that has nothing better.
 pub(crate) fn default_engine() -> io::Result<Rc<dyn Engine>> {
     match env::var_os(VARIABLE) {
         None => match MioEngine::new() {
@@ -55,10 +55,12 @@ pub fn current_engine() -> Result<Rc<dyn Engine>, Error> {
 /// Has this thread's main loop go on with another engine, and gives the one before, if there was one
 /// (`Lwt_engine.set`).
 ///
-/// All descriptors, waits and timers move over; a timer keeps what is left of its time, also if the new engine has
-/// another clock. It may be called at any time, also by a callback while the loop runs.
+/// All descriptors, waits and timers move over; a timer keeps what is left of its time, also if the new
+/// engine has another clock. It may be called at any time, also by a callback while the loop runs. With the
+/// engine that the loop is on it does nothing.
 ///
-/// Without it, a loop runs on [`MioEngine`], or on what the environment variable `LWT_ENGINE` names (`mio` or `poll`).
+/// Without it, a loop runs on [`MioEngine`], or on what the environment variable `LWT_ENGINE` names (`mio` or
+/// `poll`).
 ///
 /// # Errors
 /// The new engine's, at a descriptor that it does not take; then all is as it was. That the thread is ending.

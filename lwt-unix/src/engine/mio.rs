@@ -1,10 +1,10 @@
 //! [`MioEngine`]: the default engine, on `mio::Poll` (epoll, kqueue).
 //!
 //! 1. Edge-triggered, one registration per descriptor for its life: an operation costs no call to the poller.
-//! 2. The wake-up of other threads and the alarm are registered like descriptors, with numbers that no token has.
-//!    Neither is ever read: an edge comes with each write, and with each new setting of the alarm.
-//! 3. The poller counts in milliseconds. Where there is an [`Alarm`], a deadline goes to it and the poller waits
-//!    without limit; where there is none, the wait is rounded up. Never early, in either case.
+//! 2. The wake-up of other threads and the alarm are registered like descriptors, with numbers that no token
+//!    has. Neither is ever read: an edge comes with each write, and with each new setting of the alarm.
+//! 3. The poller counts in milliseconds. Where there is an [`Alarm`], a deadline goes to it and the poller
+//!    waits without limit; where there is none, the wait is rounded up. Never early, in either case.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -48,7 +48,8 @@ impl MioEngine {
     /// A new engine.
     ///
     /// # Errors
-    /// Those of the operating system, above all `EMFILE`: it takes two descriptors, and a third if it is to be had.
+    /// Those of the operating system, above all `EMFILE`: it takes two descriptors, and a third if it is to
+    /// be had.
     pub fn new() -> io::Result<MioEngine> {
         Ok(MioEngine { poller: RefCell::new(Poller::new()?) })
     }
@@ -161,7 +162,8 @@ impl Engine for MioEngine {
     fn waker(&self) -> Waker {
         let waker = Arc::clone(&self.poller.borrow().waker);
         Arc::new(move || {
-            // It fails only where the descriptor is not what it was; there is nobody to tell, and nothing to be done.
+            // It fails only where the descriptor is not what it was; there is nobody to tell, and nothing to
+            // be done.
             let _ = waker.wake();
         })
     }

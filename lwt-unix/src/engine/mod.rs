@@ -1,23 +1,23 @@
 //! The engine: what the main loop needs of the operating system (`Lwt_engine`).
 //!
-//! An [`Engine`] tells which descriptors have become readable or writable, gives the time, blocks until something
-//! happens or a deadline comes, and can be woken from another thread. The loop knows nothing of `epoll`; a simulation
-//! with a clock of its own fits the same trait.
+//! An [`Engine`] tells which descriptors have become readable or writable, gives the time, blocks until
+//! something happens or a deadline comes, and can be woken from another thread. The loop knows nothing of
+//! `epoll`; a simulation with a clock of its own fits the same trait.
 //!
 //! Rules, for every engine:
-//! 1. *Edges.* A readiness is reported when it comes up, once; whoever is told has to try the system call until it
-//!    says `EAGAIN` before the next report is due. An engine over a level-triggered call learns by [`Engine::wants`]
-//!    which edges somebody waits for. Reports without cause are allowed.
-//! 2. *Once.* A descriptor is registered once, for reading and writing at the same time, and stays so until it is
-//!    closed.
-//! 3. *Tokens.* An event carries the [`Token`] given at the registration. Tokens have a generation, so an event that
-//!    was under way for a closed descriptor cannot be taken for one of its successor.
-//! 4. *Time.* The clock is monotonic. [`Engine::poll`] may return before the deadline, for any reason; it does not
-//!    return later than the operating system allows, and rounds no deadline down.
+//! 1. *Edges.* A readiness is reported when it comes up, once; whoever is told has to try the system call
+//!    until it says `EAGAIN` before the next report is due. An engine over a level-triggered call learns by
+//!    [`Engine::wants`] which edges somebody waits for. Reports without cause are allowed.
+//! 2. *Once.* A descriptor is registered once, for reading and writing at the same time, and stays so until
+//!    it is closed.
+//! 3. *Tokens.* An event carries the [`Token`] given at the registration. Tokens have a generation, so an
+//!    event that was under way for a closed descriptor cannot be taken for one of its successor.
+//! 4. *Time.* The clock is monotonic. [`Engine::poll`] may return before the deadline, for any reason; it
+//!    does not return later than the operating system allows, and rounds no deadline down.
 //! 5. *Signals.* An interrupted wait is an early return, not an error.
-//! 6. *Guests.* An engine that runs code of others inside [`Engine::poll`], the callbacks of the loop that it stands
-//!    for, returns when it has run some. That code may call everything here, also [`set_engine`]: no engine is borrowed
-//!    while it is polled, which is why all methods take `&self`.
+//! 6. *Guests.* An engine that runs code of others inside [`Engine::poll`], the callbacks of the loop that it
+//!    stands for, returns when it has run some. That code may call everything here, also [`set_engine`]: no
+//!    engine is borrowed while it is polled, which is why all methods take `&self`.
 //!
 //! | Lwt | here |
 //! |---|---|
@@ -69,7 +69,8 @@ impl Token {
         self.0 & ((1 << Token::INDEX_BITS) - 1)
     }
 
-    /// The token as a number, to hand to the operating system. The numbers above `usize::MAX - 8` are never used.
+    /// The token as a number, to hand to the operating system. The numbers above `usize::MAX - 8` are never
+    /// used.
     pub fn number(self) -> usize {
         self.0
     }
@@ -151,7 +152,8 @@ pub enum Wait {
     Forever,
 }
 
-/// Wakes the thread that waits in its engine; called by other threads, at any time, also when the engine is gone.
+/// Wakes the thread that waits in its engine; called by other threads, at any time, also when the engine is
+/// gone.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// What a main loop needs of the operating system. The module's documentation states the rules.
@@ -174,14 +176,14 @@ pub trait Engine: fmt::Debug {
     /// Those of the operating system.
     fn deregister(&self, fd: RawFd, token: Token) -> io::Result<()>;
 
-    /// Somebody starts (or nobody goes on) to wait for these readinesses of `fd`. Engines that report edges by
-    /// themselves need not know.
+    /// Somebody starts (or nobody goes on) to wait for these readinesses of `fd`. Engines that report edges
+    /// by themselves need not know.
     fn wants(&self, fd: RawFd, token: Token, readiness: Readiness) {
         let _ = (fd, token, readiness);
     }
 
-    /// Appends what has happened to `events`, after having waited for it no longer than `wait`, unless it was there
-    /// or the [`Waker`] was called since the last poll.
+    /// Appends what has happened to `events`, after having waited for it no longer than `wait`, unless it was
+    /// there or the [`Waker`] was called since the last poll.
     ///
     /// # Errors
     /// Those of the operating system, except an interruption by a signal.
@@ -190,9 +192,9 @@ pub trait Engine: fmt::Debug {
     /// What other threads call to end a wait in [`Engine::poll`].
     fn waker(&self) -> Waker;
 
-    /// A descriptor, for the caller to keep, that is readable while [`Engine::poll`] would have something to report or
-    /// the [`Waker`] was called; deadlines do not count. With one, the loop can be a guest in another
-    /// ([`Guest`](crate::main_loop::Guest)). `None` if the engine has no such thing.
+    /// A descriptor, for the caller to keep, that is readable while [`Engine::poll`] would have something to
+    /// report or the [`Waker`] was called; deadlines do not count. With one, the loop can be a guest in
+    /// another ([`Guest`](crate::main_loop::Guest)). `None` if the engine has no such thing.
     ///
     /// # Errors
     /// Those of the operating system, `EMFILE` above all.
@@ -200,8 +202,8 @@ pub trait Engine: fmt::Debug {
         Ok(None)
     }
 
-    /// Begins anew, in the child after a fork: whatever the parent's engine shares with it is given up, and every
-    /// registration and waker has to be made again.
+    /// Begins anew, in the child after a fork: whatever the parent's engine shares with it is given up, and
+    /// every registration and waker has to be made again.
     ///
     /// # Errors
     /// Those of the operating system.

@@ -1,14 +1,14 @@
 //! [`PollEngine`]: an engine on `poll(2)`, which every Unix has.
 //!
-//! It costs a pass over all that is waited for with each call, so it is for few descriptors, for systems without epoll
-//! and kqueue, and for descriptors that these refuse.
+//! It costs a pass over all that is waited for with each call, so it is for few descriptors, for systems
+//! without epoll and kqueue, and for descriptors that these refuse.
 //!
-//! 1. `poll` reports levels. A direction is asked for only while somebody waits in it ([`Engine::wants`]), and no more
-//!    once it was reported: so each report is an edge, and a descriptor that is always ready costs nothing while nobody
-//!    wants it.
+//! 1. `poll` reports levels. A direction is asked for only while somebody waits in it ([`Engine::wants`]),
+//!    and no more once it was reported: so each report is an edge, and a descriptor that is always ready
+//!    costs nothing while nobody wants it.
 //! 2. `asked` and `tokens` go side by side, without gaps; `places` tells where a descriptor stands in them.
-//!    Slot 0 is the bell that other threads ring. A descriptor that nobody waits for is in `known` only: `poll`
-//!    would report its hang-up over and over.
+//!    Slot 0 is the bell that other threads ring. A descriptor that nobody waits for is in `known` only:
+//!    `poll` would report its hang-up over and over.
 //! 3. No plan of faults concerns the bell, or the wait itself.
 
 use std::cell::RefCell;
@@ -118,7 +118,8 @@ fn events(wanted: Readiness) -> c_short {
     events
 }
 
-/// What an answer says. An error, and a descriptor that is not open, end both directions: the call will tell which.
+/// What an answer says. An error, and a descriptor that is not open, end both directions: the call will tell
+/// which.
 fn readiness(answer: c_short) -> Readiness {
     let mut set = Readiness::NONE;
     let mut add = |on: c_short, readiness: Readiness| {

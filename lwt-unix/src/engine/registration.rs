@@ -1,17 +1,20 @@
-//! [`Registration`]: one descriptor's place in the engine, with what is known of its readiness and who waits for it.
+//! [`Registration`]: one descriptor's place in the engine, with what is known of its readiness and who waits
+//! for it.
 //!
-//! 1. It is made once for a descriptor and lasts until [`Registration::close`] or its drop, whichever is first; the
-//!    owner closes it before the descriptor.
-//! 2. Readiness is cached, and begins as *ready*: the first attempt is the system call. The engine sets it, and
-//!    whoever meets `EAGAIN` or a short count takes it back ([`Registration::clear`], [`Registration::drained`]). The
-//!    engine reports edges, so nothing may be taken back on suspicion: no second report would come.
-//! 3. "Closed for good" is remembered beside the readiness, so that a short count does not hide the end of file that
-//!    follows it; and so is "urgent", because a read stops at the mark of urgent data, with more behind it. An `EAGAIN`
-//!    takes them back as well: what was reported was not an end (a queued error on a datagram socket, say), or the mark
-//!    is passed; and the engine says it again with every later report.
-//! 4. A wait is one promise, resolved when the readiness comes up. All who wait in a direction are woken, first come
-//!    first; who finds nothing left waits again. A wait that was cancelled, or that nobody holds any more, is swept out
-//!    by the next one in its direction: no more than one stays behind, and the usual wait pays for no bookkeeping.
+//! 1. It is made once for a descriptor and lasts until [`Registration::close`] or its drop, whichever is
+//!    first; the owner closes it before the descriptor.
+//! 2. Readiness is cached, and begins as *ready*: the first attempt is the system call. The engine sets it,
+//!    and whoever meets `EAGAIN` or a short count takes it back ([`Registration::clear`],
+//!    [`Registration::drained`]). The engine reports edges, so nothing may be taken back on suspicion: no
+//!    second report would come.
+//! 3. "Closed for good" is remembered beside the readiness, so that a short count does not hide the end of
+//!    file that follows it; and so is "urgent", because a read stops at the mark of urgent data, with more
+//!    behind it. An `EAGAIN` takes them back as well: what was reported was not an end (a queued error on a
+//!    datagram socket, say), or the mark is passed; and the engine says it again with every later report.
+//! 4. A wait is one promise, resolved when the readiness comes up. All who wait in a direction are woken,
+//!    first come first; who finds nothing left waits again. A wait that was cancelled, or that nobody holds
+//!    any more, is swept out by the next one in its direction: no more than one stays behind, and the usual
+//!    wait pays for no bookkeeping.
 //! 5. No list is borrowed while a promise is resolved: callbacks may wait, close, and register.
 
 use std::cell::{Cell, RefCell};
@@ -74,8 +77,8 @@ impl Registration {
     /// Registers `fd` with this thread's engine, for both directions.
     ///
     /// # Errors
-    /// Those of the operating system: `EPERM` if `fd` is always ready (a regular file), `EEXIST` if it is registered
-    /// already, `EMFILE` and the like if this is the first need of an engine and none can be had.
+    /// Those of the operating system: `EPERM` if `fd` is always ready (a regular file), `EEXIST` if it is
+    /// registered already, `EMFILE` and the like if this is the first need of an engine and none can be had.
     pub(crate) fn new(fd: RawFd) -> io::Result<Registration> {
         let runtime = Runtime::current()?;
         let source = runtime.register(fd, |token| {
@@ -105,9 +108,9 @@ impl Registration {
         hook::would_block(self.0.token, known.without(left));
     }
 
-    /// A system call has done less than it was asked for, so the next would say `EAGAIN`: from now on a wait waits,
-    /// unless the engine has said that this direction is closed or in error, which the next call is to see, or that
-    /// there is urgent data, at which the call may have stopped.
+    /// A system call has done less than it was asked for, so the next would say `EAGAIN`: from now on a wait
+    /// waits, unless the engine has said that this direction is closed or in error, which the next call is to
+    /// see, or that there is urgent data, at which the call may have stopped.
     pub(crate) fn drained(&self, direction: Direction) {
         let known = self.0.known.get();
         if known.without(direction.doubts()) == known {
@@ -116,8 +119,8 @@ impl Registration {
         }
     }
 
-    /// Resolved when a system call in this direction is worth trying; at once if it is so now. May be cancelled.
-    /// Rejected with the error given to [`Registration::close`].
+    /// Resolved when a system call in this direction is worth trying; at once if it is so now. May be
+    /// cancelled. Rejected with the error given to [`Registration::close`].
     #[track_caller]
     pub(crate) fn wait(&self, direction: Direction) -> Promise<()> {
         if let Some(error) = &*self.0.closed.borrow() {
@@ -146,8 +149,8 @@ impl Registration {
         self.0.closed.borrow().is_some()
     }
 
-    /// Ends the registration: nothing more is reported, and all who wait are rejected with `error`, as are those who
-    /// come later. Done again it does nothing. The descriptor is the caller's to close, afterwards.
+    /// Ends the registration: nothing more is reported, and all who wait are rejected with `error`, as are
+    /// those who come later. Done again it does nothing. The descriptor is the caller's to close, afterwards.
     pub(crate) fn close(&self, error: Error) {
         self.0.close(error);
     }

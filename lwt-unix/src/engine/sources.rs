@@ -1,7 +1,7 @@
 //! [`Sources`]: the runtime's table of registered descriptors.
 //!
-//! 1. A position is given again after its descriptor was closed, with the next generation; an event whose generation
-//!    is not the position's own is dropped ([`Sources::get`] finds nothing).
+//! 1. A position is given again after its descriptor was closed, with the next generation; an event whose
+//!    generation is not the position's own is dropped ([`Sources::get`] finds nothing).
 //! 2. The table holds the shared half of each registration; the other holder is the [`Registration`]
 //!    itself, which takes it out when it is closed or dropped.
 //!
@@ -19,8 +19,8 @@ use super::registration::Source;
 #[derive(Default)]
 pub(crate) struct Sources {
     table: Slab<Row>,
-    /// The generation that the next registration gets. One counter for all: it need only differ between two uses of a
-    /// position.
+    /// The generation that the next registration gets. One counter for all: it need only differ between two
+    /// uses of a position.
     generation: usize,
 }
 

@@ -1,13 +1,15 @@
-//! Watches: functions that are called whenever a descriptor is ready, or time has passed (`Lwt_engine`'s events).
+//! Watches: functions that are called whenever a descriptor is ready, or time has passed (`Lwt_engine`'s
+//! events).
 //!
-//! Promises are what programs wait with; watches are for what stands beside them, above all for other loops and for
-//! libraries that have descriptors of their own and do not read them to the end.
+//! Promises are what programs wait with; watches are for what stands beside them, above all for other loops
+//! and for libraries that have descriptors of their own and do not read them to the end.
 //!
-//! 1. A watch is a task of this thread that waits, calls, and waits again. It runs until it is stopped, whether or not
-//!    its handle is held, and does not keep `run` from returning.
-//! 2. Between two calls others have their turn. While the descriptor stays ready the function is called again and
-//!    again, so it need not read all that is there.
-//! 3. A function that panics is reported to the hook for unhandled rejections, and called again the next time.
+//! 1. A watch is a task of this thread that waits, calls, and waits again. It runs until it is stopped,
+//!    whether or not its handle is held, and does not keep `run` from returning.
+//! 2. Between two calls others have their turn. While the descriptor stays ready the function is called again
+//!    and again, so it need not read all that is there.
+//! 3. A function that panics is reported to the hook for unhandled rejections, and called again the next
+//!    time.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -26,7 +28,8 @@ use crate::main_loop::hooks::guarded;
 use crate::main_loop::runtime::Runtime;
 use crate::sys;
 
-/// A function that is called again and again until it is stopped (`Lwt_engine.event`). Clones are the same watch.
+/// A function that is called again and again until it is stopped (`Lwt_engine.event`). Clones are the same
+/// watch.
 #[derive(Clone)]
 pub struct Watch {
     task: Rc<RefCell<Option<Promise<()>>>>,
@@ -38,8 +41,8 @@ impl Watch {
         Watch { task: Rc::default() }
     }
 
-    /// Ends it (`Lwt_engine.stop_event`): the function is not called any more, and is dropped, at once unless it is
-    /// running. Done again it does nothing.
+    /// Ends it (`Lwt_engine.stop_event`): the function is not called any more, and is dropped, at once unless
+    /// it is running. Done again it does nothing.
     pub fn stop(&self) {
         let task = self.task.take();
         if let Some(task) = task {
@@ -53,14 +56,15 @@ impl Watch {
     }
 }
 
-/// Calls `f` whenever a read from `fd` would not block, until the watch is stopped (`Lwt_engine.on_readable`).
+/// Calls `f` whenever a read from `fd` would not block, until the watch is stopped
+/// (`Lwt_engine.on_readable`).
 ///
-/// While there is something to read the function is called again, on each turn of the loop. The descriptor is kept for
-/// as long as the watch runs: give it a duplicate, an `Rc` or an `Arc`, to use it elsewhere.
+/// While there is something to read the function is called again, on each turn of the loop. The descriptor is
+/// kept for as long as the watch runs: give it a duplicate, an `Rc` or an `Arc`, to use it elsewhere.
 ///
 /// # Errors
-/// The engine's: `EPERM` for what is always ready, such as a regular file. `EMFILE`: a watch takes a descriptor of its
-/// own.
+/// The engine's: `EPERM` for what is always ready, such as a regular file. `EMFILE`: a watch takes a
+/// descriptor of its own.
 ///
 /// ```
 /// use std::{cell::Cell, io::{Read, Write}, os::unix::net::UnixStream, rc::Rc};
@@ -117,8 +121,8 @@ fn on_ready(
     }))
 }
 
-/// A descriptor that is watched, by a duplicate: a number is registered once only, and this one may be, now or
-/// later, by an `Fd` or by another watch.
+/// A descriptor that is watched, by a duplicate: a number is registered once only, and this one may be, now
+/// or later, by an `Fd` or by another watch.
 struct Place {
     registration: Registration,
     /// There until the drop.
@@ -151,11 +155,11 @@ impl Drop for Place {
     }
 }
 
-/// Calls `f` when `delay` has passed, and if it is to `repeat`, again each time that it has passed, until the watch is
-/// stopped (`Lwt_engine.on_timer`).
+/// Calls `f` when `delay` has passed, and if it is to `repeat`, again each time that it has passed, until the
+/// watch is stopped (`Lwt_engine.on_timer`).
 ///
-/// A repeated timer keeps its rhythm: a call that comes late does not put off the next one; calls that were missed
-/// altogether are left out.
+/// A repeated timer keeps its rhythm: a call that comes late does not put off the next one; calls that were
+/// missed altogether are left out.
 ///
 /// ```
 /// use std::{cell::Cell, rc::Rc, time::Duration};
@@ -193,8 +197,8 @@ fn next(due: Instant, delay: Duration, now: Instant) -> Option<Instant> {
     due.checked_add(delay.checked_mul(missed)?.checked_add(delay)?)
 }
 
-/// Behaves as if the engine had reported `fd` ready, for reading and for writing (`Lwt_engine.fake_io`): whoever waits
-/// for it tries its system call.
+/// Behaves as if the engine had reported `fd` ready, for reading and for writing (`Lwt_engine.fake_io`):
+/// whoever waits for it tries its system call.
 ///
 /// Nothing happens for a descriptor that this thread's loop does not know.
 ///

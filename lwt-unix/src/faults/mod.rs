@@ -39,7 +39,8 @@
 //! What each fault means:
 //!
 //! * *Interrupted* calls fail with `EINTR` so many times in a row. This crate makes them again, so that users
-//!   see nothing. `connect` and `close`, which must not be made again, have done their work then.
+//!   see nothing. `connect`, `close` and `tcsendbreak`, which must not be made again, have done their work
+//!   then.
 //! * *Would block* is `EAGAIN`, followed by a report of readiness in the loop's next turn, as the kernel
 //!   would give it. It makes sense for calls that may wait (reading, writing, accepting); to others it is an
 //!   error like any other.
@@ -135,6 +136,29 @@ impl fmt::Debug for InForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.force.fmt(f)
     }
+}
+
+/// Makes a call that is not one of this crate's under the plan that is in force, if one is; `name` is what
+/// rules know it by. An interrupted call is made again.
+///
+/// ```
+/// use lwt_unix::faults::{Plan, Rule, call};
+/// let faults = Plan::seeded(1).with(Rule::on(["mine"]).error(libc::ENOSPC)).install();
+/// assert_eq!(call("mine", || Ok(7)).unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+/// drop(faults);
+/// assert_eq!(call("mine", || Ok(7)).unwrap(), 7);
+/// ```
+///
+/// # Errors
+/// The call's, or the plan's in place of it.
+pub fn call<R>(name: &'static str, mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    let mut made = move || loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    };
+    if hook::hooked() { hook::passed(name, made) } else { made() }
 }
 
 /// A plan that is in force, with its counts; jobs carry it to their threads.

@@ -32,8 +32,31 @@ use crate::engine::registration::Direction;
 use crate::sys;
 use crate::sys::descriptor::{Place, readv_nowait};
 
-/// At most so many bytes are read or written by one job.
+/// At most so many bytes are read or written by one job, or read by one call on the loop.
 pub(super) const MOST: usize = 256 << 10;
+
+/// Reads what is cached of the first `most` bytes of these buffers, or of fewer where one ends and the next
+/// one is too long: copying more would be no matter of a moment.
+#[inline]
+pub(crate) fn readv_front(
+    fd: BorrowedFd<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+    place: Place,
+    most: usize,
+) -> io::Result<usize> {
+    if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= most {
+        return readv_nowait(fd, bufs, place);
+    }
+    let empty = bufs.iter().take_while(|buf| buf.is_empty()).count();
+    let bufs = &mut bufs[empty..];
+    if let Some(first) = bufs.first_mut().filter(|first| first.len() > most) {
+        return readv_nowait(fd, &mut [IoSliceMut::new(&mut first[..most])], place);
+    }
+    let mut room = most;
+    let fit = |buf: &&IoSliceMut<'_>| room.checked_sub(buf.len()).inspect(|left| room = *left).is_some();
+    let many = bufs.iter().take_while(fit).count();
+    readv_nowait(fd, &mut bufs[..many], place)
+}
 
 /// What a blocking descriptor has besides.
 pub(super) struct Blocking {
@@ -88,7 +111,7 @@ impl Sink for &mut [IoSliceMut<'_>] {
     }
 
     fn read_nowait(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
-        readv_nowait(fd, self, Place::Position)
+        readv_front(fd, self, Place::Position, MOST)
     }
 
     fn put(&mut self, mut bytes: &[u8]) -> usize {

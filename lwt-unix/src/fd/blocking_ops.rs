@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use lwt_core::{Error, Promise, wait};
+use lwt_core::{Error, Promise, task, wait};
 
 use super::blocking::{Blocking, MOST, Outcome, Sink, Step, would_block};
 use super::{Failure, Fd, breathe, ready_now, spent};
@@ -128,6 +128,8 @@ impl Fd {
     ) -> Result<usize, Failure> {
         breathe().await.map_err(Failure::Rejected)?;
         loop {
+            // The one of the write before, maybe.
+            task::cancel_point().await.map_err(Failure::Rejected)?;
             match self.write_step(side, bufs)? {
                 Written::Done(n) => return Ok(n),
                 Written::Wait(promise) => promise.await.map_err(Failure::Rejected)?,
@@ -135,7 +137,7 @@ impl Fd {
                     // Not to be cancelled: see rule 2.
                     let (ended, waiter) = wait();
                     side.wake_when_ended(Direction::Write, waiter);
-                    ended.await.map_err(Failure::Rejected)?;
+                    task::keep_cancel(ended).await.map_err(Failure::Rejected)?;
                     match outcome.take() {
                         Some(Err(failure)) if would_block(&failure) => {}
                         Some(done) => return done,

@@ -43,7 +43,7 @@ impl OsError {
         error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
     }
 
-    /// The name of the call, such as `"connect"`.
+    /// The name of the call, such as `"connect"`; of an error of the main loop, what it could not do.
     pub fn call(&self) -> &'static str {
         self.call
     }
@@ -62,6 +62,11 @@ impl OsError {
     /// where bytes were needed.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.cause.raw_os_error()
+    }
+
+    /// What the system, or the engine, has said.
+    pub(crate) fn cause(&self) -> &io::Error {
+        &self.cause
     }
 
     /// Whether the cause is that this program closed the descriptor, before the operation or during it.

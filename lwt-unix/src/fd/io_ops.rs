@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use lwt_core::Error;
 
 use super::blocking_ops::{READY_FOR, gather};
-use super::{During, Failure, Fd, Kind, breathe, ready_now, spent};
+use super::{During, Failure, Fd, Kind, OsError, breathe, read_to_end, ready_now, spent};
 use crate::engine::registration::Direction;
 use crate::sys::{self, Room};
 
@@ -230,6 +230,33 @@ impl Fd {
             }
         }
         Ok(())
+    }
+
+    /// Reads to the end of the file, and appends it to `content`; gives how many bytes that were. More than
+    /// `most` of them are an error: who is at the other end may never stop.
+    ///
+    /// After a cancel or an error, `content` has what has come; where there was too much, that is one byte
+    /// more than `most`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), lwt_core::Error> {
+    /// let (reader, writer) = lwt_unix::fd::pipe()?;
+    /// lwt_unix::run(async move {
+    ///     writer.write_all(b"all there is").await?;
+    ///     writer.close()?;
+    ///     let mut content = Vec::new();
+    ///     assert_eq!(reader.read_to_end(&mut content, 1 << 20).await?, 12);
+    ///     assert_eq!(content, b"all there is");
+    ///     Ok::<_, lwt_core::Error>(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `FileTooLarge` for more than `most` bytes; `OutOfMemory`; otherwise as [`read`](Fd::read).
+    pub async fn read_to_end(&self, content: &mut Vec<u8>, most: usize) -> Result<usize, Error> {
+        let fail = |kind| OsError::rejection("read", None, io::Error::from(kind));
+        read_to_end(content, most, async |room| self.read(room).await, fail).await
     }
 
     /// Writes all of `buf`.

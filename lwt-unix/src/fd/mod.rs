@@ -63,9 +63,11 @@ mod send_file;
 pub(crate) mod shortage;
 mod spare;
 mod standard;
+mod to_end;
 mod vectors;
 mod wrap;
 
+pub(crate) use blocking::readv_front;
 pub(crate) use budget::{breathe, exhausted, spent, waited};
 pub use dup::Standard;
 pub use error::OsError;
@@ -77,6 +79,7 @@ use ready::ready_now;
 pub use send_file::SendSource;
 pub(crate) use spare::after_fork;
 pub use standard::{stderr, stdin, stdout};
+pub(crate) use to_end::read_to_end;
 pub use vectors::{IoVectors, IoVectorsMut, system_limit};
 pub use wrap::Retry;
 

@@ -3,9 +3,9 @@
 use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
 
-use lwt_core::Error;
+use lwt_core::{Error, task};
 
-use super::{During, Fd, breathe, spent};
+use super::{During, Fd, breathe, readv_front, spent};
 use crate::engine::registration::Direction;
 use crate::job;
 use crate::sys::Room;
@@ -51,9 +51,8 @@ impl Fd {
             return self.check_descriptor().map(|()| 0);
         }
         if side.nowait(Direction::Read).get() {
-            let place = Place::Offset(offset);
-            let read = self.once(|fd| descriptor::readv_nowait(fd, &mut [IoSliceMut::new(buf)], place));
-            match read {
+            let (place, most) = (Place::Offset(offset), super::blocking::MOST);
+            match self.once(|fd| readv_front(fd, &mut [IoSliceMut::new(buf)], place, most)) {
                 Ok(n) => {
                     spent();
                     return Ok(n);
@@ -101,9 +100,10 @@ impl Fd {
         if !self.is_seekable() {
             return self.with("pwrite", |fd| descriptor::pwrite(fd, buf, offset));
         }
+        task::cancel_point().await?;
         let held = self.held("pwrite")?;
         let bytes = buf[..buf.len().min(super::blocking::MOST)].to_vec();
         let written = job::detach(move || descriptor::pwrite(held.as_fd(), &bytes, offset));
-        written.no_cancel().await?.during("pwrite")
+        task::keep_cancel(written.no_cancel()).await?.during("pwrite")
     }
 }

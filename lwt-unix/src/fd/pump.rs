@@ -14,10 +14,12 @@
 //!    [`Held`], which belongs to the pump and not to the future that works on it: a cancel, an error or a
 //!    drop leaves it there, and the next [`run`](Pump::run) begins with it. It changes in the same poll as
 //!    the call that moves the bytes.
-//! 2. A job that is under way is not cancelled, because it cannot be taken back: a cancel waits for it. It
-//!    too belongs to the pump.
+//! 2. A job that is under way is not cancelled, because it cannot be taken back: a cancel waits for it, and
+//!    is met before the next one. The job too belongs to the pump.
 //! 3. A pipe of ours is held only while there is something in it, so that ten thousand idle relays need none.
 //! 4. Where no pipe can be had (`EMFILE`) a buffer does its work, for that time.
+//! 5. A call inside the kernel would wait where a socket, a pipe or a terminal [blocks](Fd::blocking), so
+//!    that is looked at before each of them; from the first that would on, it is a buffer ([`unblocked`]).
 
 use std::cell::Cell;
 use std::fmt;
@@ -25,7 +27,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use lwt_core::{Error, Promise};
+use lwt_core::{Error, Promise, task};
 
 use super::spare::SparePipe;
 use super::{Direction, During, Failure, Fd};
@@ -222,6 +224,7 @@ impl Pump {
         &mut self,
         call: impl FnOnce() -> io::Result<usize> + Send + 'static,
     ) -> Result<io::Result<usize>, Error> {
+        task::cancel_point().await?;
         self.job = Some(job::detach(call).no_cancel());
         self.finish_job().await.map(|done| done.unwrap_or(Ok(0)))
     }
@@ -229,7 +232,7 @@ impl Pump {
     /// Waits for the job that is under way, and counts what it has moved.
     async fn finish_job(&mut self) -> Result<Option<io::Result<usize>>, Error> {
         let Some(job) = &mut self.job else { return Ok(None) };
-        let done = job.await;
+        let done = task::keep_cancel(job).await;
         self.job = None;
         let done = done?;
         if let Ok(n) = done {
@@ -266,6 +269,7 @@ impl Pump {
         let call = if self.way == Way::SendFile { "sendfile" } else { "copy_file_range" };
         let most = left.min(JOB);
         let done = match self.way {
+            Way::SendFile if self.to.blocking() => return Ok(Filled::Refused),
             Way::SendFile => {
                 self.by_job(move || transfer::send_file(to.as_fd(), from.as_fd(), None, most.min(CHUNK)))
                     .await?
@@ -293,7 +297,9 @@ impl Pump {
     /// From the one side into a pipe of ours.
     async fn fill_pipe(&mut self, most: usize) -> Result<Filled, Error> {
         let mut filled = None;
+        let source = &self.from;
         let op = |from: BorrowedFd<'_>| {
+            unblocked(source)?;
             let pipe = SparePipe::take()?;
             let n = match transfer::splice(from, pipe.writer(), most) {
                 Ok(n) => n,
@@ -308,7 +314,7 @@ impl Pump {
             }
             Ok(n)
         };
-        match self.from.drive(Direction::Read, op).await {
+        match source.drive(Direction::Read, op).await {
             Ok(0) => Ok(Filled::End),
             Ok(n) => {
                 self.took(n);
@@ -380,7 +386,10 @@ impl Pump {
             }
             Held::Pipe(pipe, held) => {
                 let most = left.min(*held);
-                let op = |to: BorrowedFd<'_>| transfer::splice(pipe.reader(), to, most);
+                let op = |to: BorrowedFd<'_>| {
+                    unblocked(&self.to)?;
+                    transfer::splice(pipe.reader(), to, most)
+                };
                 self.to.drive(Direction::Write, op).await?
             }
         };
@@ -413,6 +422,11 @@ impl Pump {
         }
         result
     }
+}
+
+/// Refuses a call that might wait on the loop: see rule 5.
+fn unblocked(fd: &Fd) -> io::Result<()> {
+    if fd.blocking() { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) } else { Ok(()) }
 }
 
 /// Whether the kernel says that it cannot move bytes this way, between these two.

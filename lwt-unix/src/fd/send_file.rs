@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use lwt_core::Error;
+use lwt_core::{Error, task};
 
 use super::{During, Fd, breathe};
 use crate::file::File;
@@ -81,12 +81,19 @@ impl Fd {
         while !self.blocking() {
             let (to, from) = (self.held("sendfile")?, file.held()?);
             let send = move || transfer::send_file(to.as_fd(), from.as_fd(), Some(offset), most);
-            match job::detach(send).no_cancel().await? {
+            task::cancel_point().await?;
+            match task::keep_cancel(job::detach(send).no_cancel()).await? {
                 Ok(n) if n > 0 || most == 0 => return Ok(n),
                 // The end; or a file that is made as it is read, which seems empty to this call.
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_write().await?,
-                Err(error) if is_unsupported(&error) || error.raw_os_error() == Some(libc::EINVAL) => break,
+                // (The number of a simulated socket is nothing to the kernel: `EBADF`.)
+                Err(error)
+                    if is_unsupported(&error)
+                        || matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EBADF)) =>
+                {
+                    break;
+                }
                 Err(error) => return Err(error).during("sendfile"),
             }
         }

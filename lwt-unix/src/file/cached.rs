@@ -19,8 +19,8 @@ use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use super::stats::Stats;
 use crate::sys;
@@ -119,7 +119,7 @@ fn local_attributes(fd: BorrowedFd<'_>) -> Result<Stats, Miss> {
     let attributes = sys::file::attributes_cached(fd).map_err(|_| Miss::Thread)?;
     let place = place(&attributes).ok_or(Miss::Thread)?;
     let known = {
-        let places = PLACES.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let places = PLACES.read().unwrap_or_else(PoisonError::into_inner);
         places.iter().find(|(known, _)| *known == place).map(|(_, local)| *local)
     };
     match known {
@@ -144,13 +144,22 @@ pub(super) fn learn(fd: BorrowedFd<'_>) {
     let Some(place) = place(&attributes) else { return };
     // Not asked under the lock, which loops take.
     let Ok(kind) = sys::file::file_system(fd) else { return };
-    let mut places = PLACES.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut places = write();
     if places.len() >= MOST_PLACES {
         places.clear();
     }
     if !places.iter().any(|(known, _)| *known == place) {
         places.push((place, is_local(kind)));
     }
+}
+
+/// Keeps others from asking for places, for the time of a fork.
+pub(crate) fn hold() -> impl Drop {
+    write()
+}
+
+fn write() -> RwLockWriteGuard<'static, Vec<(Place, bool)>> {
+    PLACES.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// [`learn`] for the file system of a path.

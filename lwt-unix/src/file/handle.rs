@@ -22,7 +22,7 @@ use super::call::at_once;
 use super::open::OpenOptions;
 use super::stats::Stats;
 use super::times::{FileTime, pair};
-use crate::fd::{During, OsError, exhausted};
+use crate::fd::{During, Fd, OsError, exhausted};
 use crate::{job, sys};
 
 /// An open file of the file system.
@@ -35,8 +35,8 @@ use crate::{job, sys};
 /// are under way together are carried out in no particular order. **Cancelling:** a job that has not begun
 /// never does, and one that has goes on to its end; what that means is told where it matters.
 ///
-/// Pipes, terminals and sockets are better served by an [`Fd`](crate::fd::Fd), which waits for them without a
-/// thread.
+/// Pipes and terminals are better served by an [`Fd`], which waits for them without a thread:
+/// [`into_fd`](File::into_fd).
 ///
 /// ```
 /// use lwt_unix::file::File;
@@ -121,6 +121,43 @@ impl File {
         self.with("dup", |open| sys::descriptor::duplicate(open.fd()).during_on("dup", open.path.display()))?
     }
 
+    /// The open file as an [`Fd`], which waits without a thread for what is no disk: a named pipe, a
+    /// terminal, a device. The description is made non-blocking, unless it is that of a regular file. For
+    /// its other handles the file is closed.
+    ///
+    /// ```
+    /// use lwt_unix::file::{self, File, OpenOptions};
+    /// # lwt_unix::run(file::with_temp_dir(|dir| async move {
+    /// let path = dir.join("pipe");
+    /// file::mkfifo(&path, 0o600).await?;
+    /// let (reader, writer) = (File::open(&path), OpenOptions::new().write(true).open(&path));
+    /// let (reader, writer) = lwt_core::both(reader, writer).await?;
+    /// let (reader, writer) = (reader.into_fd()?, writer.into_fd()?);
+    /// let mut buf = [0; 5];
+    /// let reading = lwt_core::spawn(async move { reader.read_exact(&mut buf).await.map(|()| buf) });
+    /// writer.write_all(b"hello").await?;
+    /// assert_eq!(&reading.await?, b"hello");
+    /// # Ok::<_, lwt_core::Error>(())
+    /// # })).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `ResourceBusy` while a job has to do with the file, which stays open for its other handles then;
+    /// `EBADF` when it is closed; those of [`Fd::new`].
+    pub fn into_fd(self) -> Result<Fd, Error> {
+        let mut slot = self.slot.borrow_mut();
+        let open = slot.take().ok_or_else(|| OsError::closed("into_fd"))?;
+        match Arc::try_unwrap(open) {
+            Ok(open) => Fd::options().close_on_exec(false).adopt(open.fd),
+            Err(open) => {
+                let busy = Err(io::Error::from(io::ErrorKind::ResourceBusy));
+                let busy = busy.during_on("into_fd", open.path.display());
+                *slot = Some(open);
+                busy
+            }
+        }
+    }
+
     /// What is open, to hold on to.
     #[track_caller]
     pub(super) fn hold(&self, call: &'static str) -> Result<Arc<Open>, Error> {
@@ -153,7 +190,8 @@ impl File {
 
     /// Closes the file, for all its handles (`Lwt_unix.close`): they are closed when this returns. The
     /// promise brings what the system says about it, which may be an error of an earlier write; the number is
-    /// free then. Jobs that are under way end first. A cancel changes nothing.
+    /// free then. But a job that is under way, be it a cancelled one, keeps the number until it ends, and
+    /// nobody hears of such an error. A cancel changes nothing.
     ///
     /// # Errors
     /// `EBADF` when it is closed already; else those of `close`.

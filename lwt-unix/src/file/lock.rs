@@ -1,8 +1,8 @@
 //! Locks on parts of files, which other *processes* meet (`lockf`).
 //!
-//! 1. A lock is first tried for without waiting. Only if it is taken a job waits for it, in a lane of the pool
-//!    for such jobs, as one that waits for others: however long the other process keeps its lock, all other
-//!    jobs, and our own `unlock`, find a thread.
+//! 1. A lock is first tried for without waiting. Only if it is taken a job waits for it, in a lane of the
+//!    pool for such jobs, and as one that waits for others. So however long the other process keeps its lock,
+//!    all other jobs find a thread, our own `unlock` among them.
 //! 2. A lock that was got is [`Fresh`] until its promise is resolved.
 
 #![allow(clippy::unnecessary_cast, reason = "the constants are shorter on other systems")]
@@ -84,8 +84,10 @@ fn part(open: &Open, len: i64) -> io::Result<Part> {
 ///
 /// They are the system's record locks, which belong to the *process*: its own files and tasks do not lock
 /// each other out, **closing any descriptor of the file gives all its locks back** (also the one that
-/// [`read`](super::read) has for a moment), and a forked child has none of them. `len` is counted from the file's position: so many bytes after it, or before it if negative;
-/// 0 is all from the position to the end, however long the file gets.
+/// [`read`](super::read) has for a moment), and a forked child has none of them.
+///
+/// `len` is counted from the file's position: so many bytes after it, or before it if negative; 0 is all from
+/// the position to the end, however long the file gets.
 impl File {
     /// Locks a part of the file, as soon as no other process's lock is in the way (`Lwt_unix.lockf` with
     /// `F_LOCK` or `F_RLOCK`).
@@ -109,7 +111,10 @@ impl File {
     #[track_caller]
     pub fn lock(&self, lock: Lock, len: i64) -> Promise<()> {
         self.attempt(lock, len).bind(move |attempt| match attempt {
-            Attempt::Got(fresh) => Promise::ready(fresh.tell()),
+            Attempt::Got(fresh) => {
+                fresh.tell();
+                Promise::ready(())
+            }
             Attempt::Taken(open, part) => job::locks()
                 .run_job(None, move || {
                     let set = job::waiting(|| set(&open, libc::F_SETLKW, lock.kind(), part));

@@ -170,8 +170,9 @@ pub fn truncate(path: impl AsRef<Path>, len: u64) -> Promise<()> {
     on_path("truncate", path, move |path| sys::path::truncate(path, len))
 }
 
-/// Changes the current directory, which is that of the whole process (`Lwt_unix.chdir`). A relative path means
-/// what it means when its job begins: those of jobs that were asked for before may be the one or the other.
+/// Changes the current directory, which is that of the whole process (`Lwt_unix.chdir`). A relative path
+/// means what it means when its job begins: those of jobs that were asked for before may lead from the old
+/// one or from the new one.
 ///
 /// # Errors
 /// Those of `chdir`, with the path.

@@ -50,8 +50,8 @@ const FLAGS: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc:
 /// ```
 ///
 /// # Errors
-/// Those of `open` and `unlink`, with the path at which it ended; `NotFound` if there is nothing at `path`;
-/// `InvalidInput` for a path that does not end in a name, such as `/` or `..`.
+/// Those of `open` and `unlink`, with the directory in which it ended; `NotFound` if there is nothing at
+/// `path`; `InvalidInput` for a path that does not end in a name, such as `/` or `..`.
 #[track_caller]
 pub fn delete_recursively(path: impl AsRef<Path>) -> Promise<()> {
     let path = path.as_ref().to_owned();

@@ -107,8 +107,10 @@ impl Drop for Draft {
 /// The new file has the permissions, and as far as allowed the owner and the group, of the old one; a group
 /// that it cannot have is given no rights to it. Access control lists and other extended attributes do not
 /// come along. Other names of the old file keep the old content, and where `path` is a link, the link is
-/// replaced. One job: a cancel before it has
-/// begun undoes it, and afterwards has no effect on it. Neither a cancel nor an error leaves anything behind.
+/// replaced.
+///
+/// One job: a cancel before it has begun undoes it, and afterwards has no effect on it. Neither a cancel nor
+/// an error leaves anything behind.
 ///
 /// ```
 /// use lwt_unix::file;

@@ -4,7 +4,7 @@
 //!    count at the edge of what is cached is as good as any. What is not there is read by a job, into memory
 //!    of the job's.
 //! 2. A write is a job always: it may have to wait for the disk however little it writes.
-//! 3. One job moves at most [`MOST`] bytes.
+//! 3. One job moves at most [`MOST`] bytes, and so does one read on this thread.
 //! 4. Bytes that were copied on this thread count for its fairness, by [`PIECE`]s.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -15,8 +15,8 @@ use lwt_core::Error;
 
 use super::cached;
 use super::handle::{File, Open};
-use crate::fd::{OsError, breathe, spent};
-use crate::sys::descriptor::{Place, is_unsupported, pread, pwrite, readv_nowait};
+use crate::fd::{OsError, breathe, read_to_end, readv_front, spent};
+use crate::sys::descriptor::{Place, is_unsupported, pread, pwrite};
 use crate::sys::{self, Room};
 
 /// See rule 3.
@@ -112,22 +112,8 @@ impl File {
     /// # Errors
     /// `OutOfMemory` for a file that is too long; otherwise as [`read`](File::read).
     pub async fn read_to_end(&self, content: &mut Vec<u8>) -> Result<usize, Error> {
-        let begin = content.len();
-        let mut room = 4096;
-        loop {
-            let filled = content.len();
-            if content.try_reserve(room).is_err() {
-                return Err(self.short("read", io::ErrorKind::OutOfMemory));
-            }
-            content.resize(filled + room, 0);
-            let read = self.read(&mut content[filled..]).await;
-            content.truncate(filled + *read.as_ref().unwrap_or(&0));
-            match read? {
-                0 => return Ok(content.len() - begin),
-                n if n == room => room = (room * 2).min(MOST),
-                _ => {}
-            }
-        }
+        let fail = |kind| self.short("read", kind);
+        read_to_end(content, usize::MAX, async |room| self.read(room).await, fail).await
     }
 
     /// [`read_to_end`](File::read_to_end) for text.
@@ -293,7 +279,7 @@ impl Open {
         if place == Place::Position && !self.may_move() {
             return None;
         }
-        match readv_nowait(self.fd(), bufs, place) {
+        match readv_front(self.fd(), bufs, place, MOST) {
             Ok(0) => self.is_at_end(bufs, place).then_some(0),
             Ok(n) => Some(n),
             Err(error) => {

@@ -1,5 +1,5 @@
-//! Jobs of a kind: blocking calls by the method in force, the process's pool and its lanes, and what `Lwt_unix`
-//! has for all jobs at once.
+//! Jobs of a kind: blocking calls by the method in force, the process's pool and its lanes, and what
+//! `Lwt_unix` has for all jobs at once.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,7 +86,8 @@ pub fn names() -> &'static Lane {
     Process::this().names.get_or_init(|| Lane::new(pool(), NAMES))
 }
 
-/// The lane of the process's [`pool`] for waiting until another process gives a lock back, which may be never.
+/// The lane of the process's [`pool`] for waiting until another process gives a lock back, which may be
+/// never.
 pub(crate) fn locks() -> &'static Lane {
     Process::this().locks.get_or_init(|| Lane::new(pool(), LOCKS))
 }

@@ -11,7 +11,7 @@
 //! 4. When the loop ends, jobs that have not been begun are taken back, and the promises of all are
 //!    abandoned.
 //! 5. An idle loop with jobs away spins a moment for their outcomes before it blocks, while that pays
-//!    ([`Spin`]).
+//!    (`main_loop::arrivals`).
 //! 6. In a simulation all jobs wait here. An idle loop has the first one done, and waits for it
 //!    ([`Desk::perform`]).
 //! 7. No cell is borrowed while a promise is resolved or a job dropped.
@@ -23,10 +23,10 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lwt_core::scheduler::Handle;
-use lwt_core::{Error, Promise, Resolver, scheduler, task};
+use lwt_core::{Error, Promise, Resolver, task};
 use slab::Slab;
 
 use super::current;
@@ -35,7 +35,6 @@ use super::queue::{Body, Fate, Ticket};
 use crate::faults;
 use crate::main_loop::hooks::guarded;
 use crate::main_loop::runtime::Runtime;
-use crate::spin::{Spin, spin};
 use crate::sys::hook;
 
 /// The jobs that one thread's loop has asked for.
@@ -50,12 +49,6 @@ pub(crate) struct Desk {
     asked: RefCell<BTreeSet<LaneId>>,
     /// Those who wait for the end of all jobs up to some serial number, and how many of these are left.
     enders: RefCell<Vec<(u64, usize, Resolver<()>)>>,
-    /// How many outcomes have come.
-    answers: Cell<u64>,
-    /// How the loop spins before it blocks while jobs are away.
-    spin: RefCell<Spin>,
-    /// When it last blocked, if no outcome has come since.
-    blocked: Cell<Option<Instant>>,
 }
 
 /// Pool and lane: see [`Lane::id`].
@@ -96,9 +89,6 @@ impl Desk {
             overflow: RefCell::default(),
             asked: RefCell::default(),
             enders: RefCell::default(),
-            answers: Cell::new(0),
-            spin: RefCell::default(),
-            blocked: Cell::new(None),
         }
     }
 
@@ -117,38 +107,8 @@ impl Desk {
         self.overflow.borrow().len()
     }
 
-    /// The loop has nothing to do, and would block now. Waits a moment for the outcome of a job, if that was
-    /// worth it of late, but no longer than until `deadline`; says whether there is something to do now. That
-    /// is for `changed` to tell, too: what other threads send may be anything.
-    pub(crate) fn spin(&self, deadline: Option<Instant>, changed: impl Fn() -> bool) -> bool {
-        if self.rows.borrow().is_empty() {
-            return false;
-        }
-        if hook::is_simulated() {
-            return self.perform();
-        }
-        let length = self.spin.borrow().length();
-        if let Some(mut length) = length {
-            if let Some(deadline) = deadline {
-                length = length.min(deadline.saturating_duration_since(Instant::now()));
-            }
-            let before = self.answers.get();
-            let found = spin(length, || {
-                // Only takes in what other threads have sent.
-                scheduler::run_ready(0);
-                self.answers.get() != before || scheduler::has_ready() || scheduler::has_paused() || changed()
-            });
-            self.spin.borrow_mut().ended(found);
-            if found {
-                return true;
-            }
-        }
-        self.blocked.set(Some(Instant::now()));
-        false
-    }
-
     /// In a simulation: the first of the jobs is done, while the loop stands still. False if there is none.
-    fn perform(&self) -> bool {
+    pub(crate) fn perform(&self) -> bool {
         let first = {
             let mut overflow = self.overflow.borrow_mut();
             let place = overflow.keys().min_by_key(|(_, serial)| *serial).copied();
@@ -172,14 +132,6 @@ impl Desk {
             }
         }
         true
-    }
-
-    /// The outcome of a job has come.
-    fn answered(&self) {
-        self.answers.set(self.answers.get() + 1);
-        if let Some(blocked) = self.blocked.take() {
-            self.spin.borrow_mut().parked(blocked.elapsed());
-        }
     }
 
     /// The end of the loop: see rule 4.
@@ -422,7 +374,7 @@ pub(super) fn run_here<T>(f: impl FnOnce() -> Result<T, Error>) -> Result<T, Err
 /// On the loop: the outcome of a job has come.
 fn deliver<T: 'static>(key: usize, serial: u64, outcome: Result<T, Error>) {
     let Some(runtime) = Runtime::existing() else { return };
-    runtime.jobs.answered();
+    runtime.arrivals.answered();
     let Some(row) = runtime.jobs.take(key, serial) else { return };
     let resolver: Box<dyn Any> = row.resolver;
     if let Ok(resolver) = resolver.downcast::<Resolver<T>>() {

@@ -120,7 +120,7 @@ impl Pool {
                 waiting: 0,
                 spinning: 0,
                 goal: processors(),
-                spin: Spin::default(),
+                spin: Spin::near(),
                 turned_away: Vec::new(),
                 watched: false,
                 watch_comes: false,
@@ -328,8 +328,8 @@ impl Shared {
     /// The job of a worker waits for other jobs.
     pub(super) fn begin_waiting(self: &Arc<Self>, key: usize) {
         let mut state = self.lock();
-        state.workers[key].waits = true;
-        state.waiting += 1;
+        state.waits(key, true);
+        self.note(&state);
         let help = state.help();
         self.act(state, help);
     }
@@ -337,8 +337,8 @@ impl Shared {
     /// It goes on.
     pub(super) fn end_waiting(&self, key: usize) {
         let mut state = self.lock();
-        state.workers[key].waits = false;
-        state.waiting -= 1;
+        state.waits(key, false);
+        self.note(&state);
     }
 
     /// Tells these loops that there is room in the queue.

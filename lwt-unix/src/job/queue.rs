@@ -4,7 +4,7 @@
 //! 2. Each job is in a lane. The [`COMMON`] one has no bound of its own; any other lets so many jobs run at a
 //!    time as it was made for.
 //! 3. All bounded lanes together leave one thread to the common one, unless there is only one thread:
-//!    whatever they are full of, other jobs get through.
+//!    whatever they are full of, other jobs get through. A job that waits for others takes none.
 //! 4. Of the jobs that may run now the oldest is next, whatever its lane. Only those count for [`Queue::len`]
 //!    and [`Queue::is_empty`], because nobody has to come for the others yet.
 //! 5. A lane that nobody has a handle on goes when its last job has ended.
@@ -40,7 +40,7 @@ pub(crate) struct Ticket {
 pub(crate) struct Queue {
     lanes: Slab<Lane>,
     given: u64,
-    /// Jobs of bounded lanes that run.
+    /// Jobs of bounded lanes that run, without those that wait for others.
     bounded: usize,
 }
 
@@ -105,6 +105,13 @@ impl Queue {
         self.lanes[lane].running -= 1;
         self.bounded -= usize::from(lane != COMMON);
         self.clear(lane);
+    }
+
+    /// A job of this lane that runs begins to wait for others, or goes on.
+    pub(super) fn waits(&mut self, lane: usize, begins: bool) {
+        if lane != COMMON {
+            self.bounded = if begins { self.bounded - 1 } else { self.bounded + 1 };
+        }
     }
 
     /// Takes out the job of this ticket, if it is still there.

@@ -17,7 +17,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 
 use super::current;
 use super::pool::{Shared, State};
-use super::queue::Fate;
+use super::queue::{COMMON, Fate};
 use super::sync::{self, MutexGuard};
 use super::watch::Name;
 use crate::spin::spin;
@@ -29,6 +29,8 @@ pub(super) struct Worker {
     pub(super) steps: Arc<AtomicU64>,
     /// The number of the job that it runs, or ran last.
     pub(super) number: u64,
+    /// The lane of that job.
+    pub(super) lane: usize,
     /// The number of the last of its jobs that was cancelled.
     pub(super) cancelled: Arc<AtomicU64>,
     /// It waits for other jobs: see [`waiting`](current::waiting).
@@ -46,6 +48,7 @@ impl Worker {
         Worker {
             steps: Arc::clone(steps),
             number: 0,
+            lane: COMMON,
             cancelled: Arc::default(),
             waits: false,
             name: None,
@@ -57,6 +60,16 @@ impl Worker {
     /// Whether it has a job.
     pub(super) fn is_working(&self) -> bool {
         self.steps.load(Ordering::Relaxed) % 2 == 1
+    }
+}
+
+impl State {
+    /// The job of a worker begins to wait for other jobs, or goes on.
+    pub(super) fn waits(&mut self, key: usize, begins: bool) {
+        let worker = &mut self.workers[key];
+        worker.waits = begins;
+        self.waiting = if begins { self.waiting + 1 } else { self.waiting - 1 };
+        self.queue.waits(worker.lane, begins);
     }
 }
 
@@ -112,7 +125,7 @@ fn work(shared: &Arc<Shared>, key: usize, steps: &AtomicU64) {
         let wanted = state.up() <= state.goal();
         if wanted && let Some((ticket, body)) = state.queue.pop(threads) {
             shared.note(&state);
-            state.workers[key].number = ticket.number;
+            (state.workers[key].number, state.workers[key].lane) = (ticket.number, ticket.lane);
             let (told, help) = (state.room(), state.help());
             shared.act(state, help);
             shared.tell(told);

@@ -1,14 +1,15 @@
 //! [`Pace`]: how much is done between two looks at the clock, and between two polls.
 //!
-//! A poll that finds nothing costs as much as ten switches between tasks, and a look at the clock as much as two. So
-//! a busy loop does neither on each turn, and yet descriptors and timers have to be served in time, also beside a
-//! task that never stops.
+//! A poll that finds nothing costs as much as ten switches between tasks, and a look at the clock as much as
+//! two. So a busy loop does neither on each turn, and yet descriptors and timers have to be served in time,
+//! also beside a task that never stops.
 //!
 //! 1. Work is counted in units: a task polled, or a turn begun. After a *stride* of units the clock is read.
-//! 2. The stride follows the work: it is as many units as took half a [`SLICE`] last time, between 1 and [`STRIDE`].
-//!    Where a unit takes nanoseconds, the clock is read every 64 units; where it takes a millisecond, after each.
-//! 3. A poll is due when a slice has passed since the last one, or, with a clock that stands still (a simulation's),
-//!    after [`LOOKS`] looks at it.
+//! 2. The stride follows the work: it is as many units as took half a [`SLICE`] last time, between 1 and
+//!    [`STRIDE`]. Where a unit takes nanoseconds, the clock is read every 64 units; where it takes a
+//!    millisecond, after each.
+//! 3. A poll is due when a slice has passed since the last one, or, with a clock that stands still (a
+//!    simulation's), after [`LOOKS`] looks at it.
 
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,14 @@
 //! What is done at the end of a program: [`at_exit`] and [`exit_hooks`].
 //!
-//! 1. Hooks belong to a thread. The last one added in front runs first; each is awaited before the next begins.
+//! 1. Hooks belong to a thread. The last one added in front runs first; each is awaited before the next
+//!    begins.
 //! 2. [`ExitHooks::run`] runs what is there, each hook once, and what is added meanwhile too. The entry macro
-//!    [`main!`](crate::main) does so when the main future has ended, whatever its outcome; a program without the
-//!    macro says `run(exit_hooks().run())` where it wants them. `std::process::exit`, a signal's death and the end of
-//!    other threads run no hooks.
+//!    [`main!`](crate::main) does so when the main future has ended, whatever its outcome; a program without
+//!    the macro says `run(exit_hooks().run())` where it wants them. `std::process::exit`, a signal's death
+//!    and the end of other threads run no hooks.
 //! 3. A hook that fails or panics is reported to the hook for unhandled rejections, and the next one runs.
+//! 4. At the very end of a thread the list may be gone before those who use it; what is added then never
+//!    runs.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -39,8 +42,8 @@ where
 
 /// What this thread has to do at the end of the program (`Lwt_main.Exit_hooks`).
 ///
-/// The hooks run when [`ExitHooks::run`] is called: by the entry macro [`main!`](crate::main) at the end of its
-/// future, or by the program itself.
+/// The hooks run when [`ExitHooks::run`] is called: by the entry macro [`main!`](crate::main) at the end of
+/// its future, or by the program itself.
 pub fn exit_hooks() -> ExitHooks {
     ExitHooks(())
 }
@@ -55,8 +58,15 @@ pub struct ExitHook(Rc<Call>);
 
 type Call = RefCell<Option<Box<dyn FnOnce() -> Promise<()>>>>;
 
+type List = VecDeque<Rc<Call>>;
+
 thread_local! {
-    static HOOKS: RefCell<VecDeque<Rc<Call>>> = const { RefCell::new(VecDeque::new()) };
+    static HOOKS: RefCell<List> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Gives `f` this thread's list, if it is there still. No user code runs in it.
+fn with<R>(f: impl FnOnce(&mut List) -> R) -> Option<R> {
+    HOOKS.try_with(|hooks| f(&mut hooks.borrow_mut())).ok()
 }
 
 impl ExitHooks {
@@ -67,7 +77,7 @@ impl ExitHooks {
         E: Into<Error> + 'static,
     {
         let call = wrap(f);
-        HOOKS.with(|hooks| hooks.borrow_mut().push_front(Rc::clone(&call)));
+        with(|hooks| hooks.push_front(Rc::clone(&call)));
         ExitHook(call)
     }
 
@@ -78,21 +88,21 @@ impl ExitHooks {
         E: Into<Error> + 'static,
     {
         let call = wrap(f);
-        HOOKS.with(|hooks| hooks.borrow_mut().push_back(Rc::clone(&call)));
+        with(|hooks| hooks.push_back(Rc::clone(&call)));
         ExitHook(call)
     }
 
     /// Empties the list, running nothing.
     pub fn remove_all(self) {
-        let removed = HOOKS.take();
+        let removed = with(std::mem::take);
         drop(removed);
     }
 
-    /// Runs them all, one after the other, until the list is empty. Never rejected by a hook's failure; cancelling it
-    /// cancels the hook that is running, and goes on with the next.
+    /// Runs them all, one after the other, until the list is empty. Never rejected by a hook's failure;
+    /// cancelling it cancels the hook that is running, and goes on with the next.
     pub fn run(self) -> Promise<()> {
         spawn(async {
-            while let Some(call) = HOOKS.with(|hooks| hooks.borrow_mut().pop_front()) {
+            while let Some(call) = with(VecDeque::pop_front).flatten() {
                 let f = call.borrow_mut().take();
                 let Some(f) = f else { continue };
                 let ended = match catch_unwind(AssertUnwindSafe(f)) {
@@ -111,7 +121,7 @@ impl ExitHooks {
 impl ExitHook {
     /// Takes the hook off the list. Done again, or once it runs, it does nothing.
     pub fn remove(&self) {
-        HOOKS.with(|hooks| hooks.borrow_mut().retain(|call| !Rc::ptr_eq(call, &self.0)));
+        with(|hooks| hooks.retain(|call| !Rc::ptr_eq(call, &self.0)));
         let f = self.0.borrow_mut().take();
         drop(f);
     }
@@ -127,7 +137,7 @@ where
 
 impl fmt::Debug for ExitHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExitHooks").field("len", &HOOKS.with(|hooks| hooks.borrow().len())).finish()
+        f.debug_struct("ExitHooks").field("len", &with(|hooks| hooks.len()).unwrap_or(0)).finish()
     }
 }
 

@@ -1,15 +1,15 @@
 //! The loop as a guest in another one: [`Guest`]; and single turns: [`iter`].
 //!
 //! Where another library owns the thread (a user interface, a game's frame loop), it cannot be given to
-//! [`run`](super::run). A guest does what is to be done when the host calls it, and tells when it wants to be called
-//! again: the host waits for the guest's descriptor beside its own, no longer than the guest says.
+//! [`run`](super::run). A guest does what is to be done when the host calls it, and tells when it wants to be
+//! called again: the host waits for the guest's descriptor beside its own, no longer than the guest says.
 //!
-//! 1. Between two turns the thread counts as asleep: messages from other threads ring at the descriptor. So a host that
-//!    waits for it misses nothing.
-//! 2. A turn never blocks. What the host does with promises between two turns (a new timer, a task woken) is seen by
-//!    the next turn only: so a host takes one before it waits.
-//! 3. The other way round, another loop is a guest in this one by [`on_readable`](crate::engine::on_readable) and
-//!    [`on_timer`](crate::engine::on_timer), or by an [`Engine`](crate::engine::Engine) of its own.
+//! 1. Between two turns the thread counts as asleep: messages from other threads ring at the descriptor. So a
+//!    host that waits for it misses nothing.
+//! 2. A turn never blocks. What the host does with promises between two turns (a new timer, a task woken) is
+//!    seen by the next turn only: so a host takes one before it waits.
+//! 3. The other way round, another loop is a guest in this one by [`on_readable`](crate::engine::on_readable)
+//!    and [`on_timer`](crate::engine::on_timer), or by an [`Engine`](crate::engine::Engine) of its own.
 
 use std::fmt;
 use std::io;
@@ -22,11 +22,11 @@ use super::run::{Running, explain, single_turn};
 use super::runtime::Runtime;
 use crate::engine::{Engine, Wait};
 
-/// Takes one turn of this thread's main loop, without a promise to wait for (`Lwt_engine.iter`, with what `Lwt_main`
-/// does around it).
+/// Takes one turn of this thread's main loop, without a promise to wait for (`Lwt_engine.iter`, with what
+/// `Lwt_main` does around it).
 ///
-/// With `block`, it waits for something to happen if there is nothing to do. Tasks have their turn after the poll,
-/// so that the call returns when they have done something. See [`Guest`] for a loop inside another.
+/// With `block`, it waits for something to happen if there is nothing to do. Tasks have their turn after the
+/// poll, so that the call returns when they have done something. See [`Guest`] for a loop inside another.
 ///
 /// ```
 /// let paused = lwt_core::pause();
@@ -35,12 +35,12 @@ use crate::engine::{Engine, Wait};
 /// ```
 ///
 /// # Errors
-/// [`NestedRun`](super::NestedRun) inside [`run`](super::run) or another turn; the operating system's, if no engine
-/// can be made or polling it fails.
+/// [`NestedRun`](super::NestedRun) inside [`run`](super::run) or another turn; the operating system's, if no
+/// engine can be made or polling it fails.
 pub fn iter(block: bool) -> Result<(), Error> {
-    let runtime = Runtime::current().map_err(|error| explain("make the main loop", error))?;
+    let runtime = Runtime::current().map_err(|error| explain("cannot make the main loop", error))?;
     let _running = Running::begin(&runtime)?;
-    single_turn(&runtime, block).map_err(|error| explain("poll the descriptors", error))
+    single_turn(&runtime, block).map_err(|error| explain("cannot poll the descriptors", error))
 }
 
 /// This thread's main loop, as a guest in another loop on the same thread.
@@ -84,7 +84,7 @@ impl Guest {
     /// [`Unsupported`](io::ErrorKind::Unsupported), if the engine has no descriptor to wait for
     /// ([`Engine::pollable`]).
     pub fn new() -> Result<Guest, Error> {
-        let runtime = Runtime::current().map_err(|error| explain("make the main loop", error))?;
+        let runtime = Runtime::current().map_err(|error| explain("cannot make the main loop", error))?;
         let engine = runtime.engine();
         let Some(fd) = engine.pollable()? else {
             let name = engine.name();
@@ -99,14 +99,14 @@ impl Guest {
         self.runtime.now()
     }
 
-    /// Does what is to be done, without waiting, and tells for how long the host may wait for the guest's descriptor
-    /// until the next turn.
+    /// Does what is to be done, without waiting, and tells for how long the host may wait for the guest's
+    /// descriptor until the next turn.
     ///
     /// # Errors
-    /// As [`iter`]; and if the loop was moved to another engine, whose descriptor this guest does not have: make a new
-    /// one.
+    /// As [`iter`]; and if the loop was moved to another engine, whose descriptor this guest does not have:
+    /// make a new one.
     pub fn turn(&self) -> Result<Wait, Error> {
-        scheduler::awake();
+        self.runtime.awake();
         iter(false)?;
         // Also in this very turn a callback may have moved it.
         if !Rc::ptr_eq(&self.engine, &self.runtime.engine()) {
@@ -128,7 +128,7 @@ impl AsFd for Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        scheduler::awake();
+        self.runtime.awake();
     }
 }
 

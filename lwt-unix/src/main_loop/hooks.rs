@@ -1,9 +1,11 @@
 //! What is called on each turn of the loop: [`enter_iter_hooks`] and [`leave_iter_hooks`].
 //!
 //! 1. Hooks belong to a thread. They run in the order of their list, on its loop only.
-//! 2. What a hook adds is called from the next turn on; what it removes is not called any more, also not in this
-//!    turn.
+//! 2. What a hook adds is called from the next turn on; what it removes is not called any more, also not in
+//!    this turn.
 //! 3. A hook that panics is reported to the hook for unhandled rejections, and stays.
+//! 4. At the very end of a thread the lists are gone: nothing is added then, and nothing is there to be
+//!    removed. That is not an error, because destructors remove hooks.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -81,18 +83,19 @@ impl IterHooks {
 
     /// Empties the list.
     pub fn remove_all(self) {
-        let removed = self.list.with(|list| {
+        let removed = self.list.try_with(|list| {
             list.some.set(false);
             list.calls.take()
         });
-        for call in removed {
+        for call in removed.into_iter().flatten() {
             discard(&call);
         }
     }
 
     fn add(self, f: impl FnMut() + 'static, enter: fn(&mut Vec<Rc<Call>>, Rc<Call>)) -> IterHook {
         let call: Rc<Call> = Rc::new(RefCell::new(Some(Box::new(f))));
-        self.list.with(|list| {
+        // See rule 4.
+        let _ = self.list.try_with(|list| {
             enter(&mut list.calls.borrow_mut(), Rc::clone(&call));
             list.some.set(true);
         });
@@ -100,13 +103,14 @@ impl IterHooks {
     }
 
     fn has(self, call: &Rc<Call>) -> bool {
-        self.list.with(|list| list.calls.borrow().iter().any(|other| Rc::ptr_eq(other, call)))
+        let has = |list: &List| list.calls.borrow().iter().any(|other| Rc::ptr_eq(other, call));
+        self.list.try_with(has).unwrap_or(false)
     }
 
     /// Calls them all.
     fn call(self) {
-        let calls = self.list.with(|list| list.calls.borrow().clone());
-        for call in calls {
+        let calls = self.list.try_with(|list| list.calls.borrow().clone());
+        for call in calls.into_iter().flatten() {
             let f = call.borrow_mut().take();
             if let Some(mut f) = f {
                 guarded(&mut f);
@@ -123,7 +127,7 @@ impl IterHooks {
 impl IterHook {
     /// Takes the hook off its list. Done again, or after the list was emptied, it does nothing.
     pub fn remove(&self) {
-        self.hooks.list.with(|list| {
+        let _ = self.hooks.list.try_with(|list| {
             let mut calls = list.calls.borrow_mut();
             calls.retain(|call| !Rc::ptr_eq(call, &self.call));
             list.some.set(!calls.is_empty());
@@ -150,7 +154,7 @@ pub(crate) fn report(error: Error) {
     drop(Promise::<()>::fail(error));
 }
 
-/// Whether a list has hooks. At the very end of a thread it may be gone, with its hooks, before the loop is.
+/// Whether a list has hooks.
 fn some(list: &'static LocalKey<List>) -> bool {
     list.try_with(|list| list.some.get()).unwrap_or(false)
 }
@@ -171,7 +175,8 @@ pub(crate) fn leave() {
 
 impl fmt::Debug for IterHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IterHooks").field("len", &self.list.with(|list| list.calls.borrow().len())).finish()
+        let len = self.list.try_with(|list| list.calls.borrow().len()).unwrap_or(0);
+        f.debug_struct("IterHooks").field("len", &len).finish()
     }
 }
 

@@ -15,6 +15,7 @@ use super::hooks;
 use super::runtime::Runtime;
 use crate::engine::Wait;
 use crate::engine::registration::Direction;
+use crate::fd::OsError;
 use crate::sys::hook;
 
 /// How many tasks run in a single turn at most.
@@ -60,13 +61,13 @@ where
     T: 'static,
     E: Into<Error> + 'static,
 {
-    let runtime = Runtime::current().map_err(|error| explain("make the main loop", error))?;
+    let runtime = Runtime::current().map_err(|error| explain("cannot make the main loop", error))?;
     let _running = Running::begin(&runtime)?;
     let mut promise = promise_of(future);
     let mut pace = Pace::new(runtime.now());
     while promise.is_pending() {
         turn(&runtime, &mut pace, || !promise.is_pending())
-            .map_err(|error| explain("poll the descriptors", error))?;
+            .map_err(|error| explain("cannot poll the descriptors", error))?;
     }
     match Pin::new(&mut promise).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
@@ -100,7 +101,7 @@ pub fn is_running() -> bool {
 /// # Errors
 /// The operating system's, if no engine can be made for this thread.
 pub fn handle() -> Result<scheduler::Handle, Error> {
-    Ok(Runtime::current().map_err(|error| explain("make the main loop", error))?.handle())
+    Ok(Runtime::current().map_err(|error| explain("cannot make the main loop", error))?.handle())
 }
 
 /// The name of this thread's engine, if it has a main loop by now (`Lwt_engine.id`).
@@ -172,7 +173,7 @@ pub fn after_fork() -> Result<(), Error> {
 
 /// The first step of [`after_fork`], in which no callback is called.
 pub(crate) fn begin_anew() -> Result<(), Error> {
-    Runtime::after_fork().map_err(|error| explain("make the main loop anew", error))
+    Runtime::after_fork().map_err(|error| explain("cannot make the main loop anew", error))
 }
 
 /// One turn of the loop. It does not block if `done` says that nothing is waited for any more.
@@ -205,7 +206,7 @@ pub(super) fn single_turn(runtime: &Runtime, block: bool) -> io::Result<()> {
         || scheduler::has_ready()
         || scheduler::has_paused()
         || deadline.is_some_and(|deadline| deadline <= runtime.now())
-        || hook::is_simulated() && runtime.jobs.spin(deadline, || false);
+        || hook::is_simulated() && runtime.spin(deadline, || false);
     if busy {
         runtime.poll()?;
     } else {
@@ -238,7 +239,7 @@ fn idle(runtime: &Runtime, pace: &mut Pace, done: impl Fn() -> bool) -> io::Resu
             return busy(runtime, pace, now);
         }
     }
-    if runtime.jobs.spin(deadline, || done() || runtime.timers.next() != deadline) {
+    if runtime.spin(deadline, || done() || runtime.timers.next() != deadline) {
         return busy(runtime, pace, runtime.now());
     }
     runtime.block(deadline.map_or(Wait::Forever, Wait::Until))?;
@@ -287,26 +288,7 @@ where
     }
 }
 
-/// An error of the operating system, with what was tried.
-pub(super) fn explain(what: &str, error: io::Error) -> Error {
-    io::Error::new(error.kind(), Explained { what: format!("cannot {what}"), error }).into()
-}
-
-/// See [`explain`].
-#[derive(Debug)]
-struct Explained {
-    what: String,
-    error: io::Error,
-}
-
-impl fmt::Display for Explained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.error)
-    }
-}
-
-impl std::error::Error for Explained {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
+/// An error of the operating system, or the engine, with what was tried.
+pub(super) fn explain(what: &'static str, error: io::Error) -> Error {
+    OsError::rejection(what, None, error)
 }

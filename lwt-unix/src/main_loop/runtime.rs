@@ -1,14 +1,15 @@
 //! [`Runtime`]: what a thread's promises have of the operating system.
 //!
-//! 1. A thread has one, made at the first need: by `run`, a timer, a descriptor, a job. Making it takes descriptors,
-//!    so it may fail, and whoever needed it reports the error.
-//! 2. It ends with its thread. What the core still holds is dropped first, then timers, jobs and registrations;
-//!    whoever still waits for one of them is rejected. A thread that is ending gets no new one.
-//! 3. No cell of it is borrowed while a promise is resolved or dropped, nor while the engine is polled, which may run
-//!    foreign code: that code may do all that a callback may, and give the thread another engine.
+//! 1. A thread has one, made at the first need: by `run`, a timer, a descriptor, a job. Making it takes
+//!    descriptors, so it may fail, and whoever needed it reports the error.
+//! 2. It ends with its thread. What the core still holds is dropped first, then timers, jobs and
+//!    registrations; whoever still waits for one of them is rejected. A thread that is ending gets no new
+//!    one.
+//! 3. No cell of it is borrowed while a promise is resolved or dropped, nor while the engine is polled, which
+//!    may run foreign code: that code may do all that a callback may, and give the thread another engine.
 //! 4. In a forked child it does nothing to the engine, whose kernel part is the parent's too, before
-//!    [`Runtime::after_fork`]. It is not ended in a child that ends without it, nor when `run` is on the stack: there
-//!    the process is ending (`exit`), and what the loop holds is in use.
+//!    [`Runtime::after_fork`]. It is not ended in a child that ends without it, nor when `run` is on the
+//!    stack: there the process is ending (`exit`), and what the loop holds is in use.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -19,6 +20,7 @@ use std::thread::AccessError;
 
 use lwt_core::{Error, scheduler};
 
+use super::arrivals::Expected;
 use super::section::Place;
 use crate::engine::registration::Source;
 use crate::engine::sources::Sources;
@@ -36,6 +38,7 @@ pub(crate) struct Runtime {
     sources: RefCell<Sources>,
     pub(crate) timers: Timers,
     pub(crate) jobs: Desk,
+    pub(crate) arrivals: Expected,
     pub(crate) notifications: Notifications,
     pub(crate) signals: Signals,
     pub(crate) children: Children,
@@ -106,6 +109,7 @@ impl Runtime {
             engine: RefCell::new(engine),
             sources: RefCell::default(),
             jobs: Desk::new(scheduler::handle()),
+            arrivals: Expected::default(),
             notifications: Notifications::default(),
             signals: Signals::default(),
             children: Children::default(),
@@ -129,12 +133,15 @@ impl Runtime {
         Rc::clone(&self.engine.borrow())
     }
 
-    /// Goes on with another engine: all that is registered, waited for and timed moves over, and timers keep what is
-    /// left of their time. Gives the old engine.
+    /// Goes on with another engine: all that is registered, waited for and timed moves over, and timers keep
+    /// what is left of their time. Gives the old engine.
     ///
     /// # Errors
     /// The new engine's, at a descriptor that it does not take; then all is as it was.
     pub(crate) fn move_to(&self, engine: Rc<dyn Engine>) -> io::Result<Rc<dyn Engine>> {
+        if Rc::ptr_eq(&engine, &self.engine.borrow()) {
+            return Ok(engine);
+        }
         let sources = self.sources();
         for (done, source) in sources.iter().enumerate() {
             let (fd, token) = source.place();
@@ -217,14 +224,32 @@ impl Runtime {
             0 => self.take_events(wait),
             _ => job::waiting(|| self.take_events(wait)),
         };
-        scheduler::awake();
+        self.awake();
         polled
     }
 
     /// Announces that the thread is about to sleep, from when on others ring at the engine. False if there is
     /// something to do, of which nobody will tell: a message that came before, a report that is due.
     pub(crate) fn prepare_sleep(&self) -> bool {
-        scheduler::prepare_sleep() && !hook::has_doubts() && !self.notifications.is_unheard()
+        scheduler::prepare_sleep()
+            && !hook::has_doubts()
+            && !self.notifications.is_unheard()
+            && self.arrivals.prepare_sleep()
+    }
+
+    /// The thread sleeps no more.
+    pub(crate) fn awake(&self) {
+        scheduler::awake();
+        self.arrivals.awake();
+    }
+
+    /// A moment before the loop blocks: see [`Expected::spin`]. In a simulation a job is done instead.
+    pub(crate) fn spin(&self, deadline: Option<std::time::Instant>, changed: impl Fn() -> bool) -> bool {
+        let jobs = self.jobs.len() > 0;
+        if hook::is_simulated() {
+            return jobs && self.jobs.perform();
+        }
+        self.arrivals.spin(jobs, deadline, changed)
     }
 
     fn take_events(&self, wait: Wait) -> io::Result<()> {
@@ -236,6 +261,7 @@ impl Runtime {
         hook::report_doubts(&mut batch);
         self.report(batch);
         self.notifications.look_unheard();
+        self.arrivals.take();
         polled
     }
 
@@ -262,6 +288,7 @@ impl Runtime {
         notification::after_fork(runtime.as_ref().map(|runtime| &runtime.notifications))?;
         handlers::after_fork(runtime.as_ref().map(|runtime| &runtime.signals));
         crate::fd::after_fork();
+        runtime.as_ref().map_or(Ok(()), |runtime| runtime.arrivals.after_fork())?;
         let Some(runtime) = runtime else { return Ok(()) };
         let engine = runtime.engine();
         engine.after_fork()?;
@@ -293,6 +320,7 @@ impl Runtime {
         scheduler::end_thread();
         drop(self.timers.drain());
         self.jobs.end();
+        self.arrivals.end();
         self.children.end();
         self.signals.end();
         self.notifications.end();

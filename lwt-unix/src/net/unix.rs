@@ -224,6 +224,13 @@ impl UnixListener {
     }
 }
 
+impl TryFrom<std::os::unix::net::UnixListener> for UnixListener {
+    type Error = Error;
+    fn try_from(listener: std::os::unix::net::UnixListener) -> Result<UnixListener, Error> {
+        Ok(UnixListener { fd: Fd::new(listener.into())? })
+    }
+}
+
 impl Listener for UnixListener {
     type Stream = UnixStream;
     type Address = UnixAddr;

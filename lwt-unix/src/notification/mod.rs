@@ -52,7 +52,7 @@ mod slots;
 pub(crate) use self::slots::hold;
 use self::slots::{Id, Keeper};
 
-/// How many calls a loop makes in one turn at most.
+/// How many calls a loop makes in one turn at most; see rule 3.
 const BUDGET: usize = 256;
 
 /// Names a function that a loop calls when it is told to. See the [module's documentation](self).

@@ -82,6 +82,11 @@ pub(super) fn ask_any(which: c_int, flags: c_int) -> io::Result<Option<Waited>> 
     Ok(told)
 }
 
+/// Takes note of all children that have ended.
+pub(super) fn take_ended() {
+    while let Ok(Some(_)) = ask_any(-1, 0) {}
+}
+
 /// See rule 2.
 fn note(table: &mut Table, waited: Waited) {
     if waited.status.has_ended()

@@ -6,10 +6,17 @@
 //! 2. A row learns of the end by a descriptor of the process. Where none can be had, and for what such a
 //!    descriptor does not tell (stops, any child), the loop listens to `SIGCHLD`, as long as there is
 //!    somebody who needs it; and so it does where that signal is ignored, because a child would leave nothing
-//!    to ask for. No more than [`MOST`] rows have descriptors: the program is to have some, too.
+//!    to ask for. No more than [`MOST`] rows have descriptors: the program is to have some, too. Where the
+//!    signal cannot be listened to, or is blocked, the loop asks each [`TICK`].
 //! 3. The system is asked after the ear is there, so that an end in between is not missed; and only while
 //!    somebody wants to know, so that a child whose wait was cancelled can be waited for again.
-//! 4. Nothing is borrowed while a promise is resolved.
+//! 4. A descriptor tells once. If there is nothing to be had then (somebody else has waited for that process,
+//!    and the number is a new one's by now; or a debugger keeps the end to itself), the row goes on without
+//!    one, for the next would tell the same.
+//! 5. Where the system discards children, the ear stays for a tick when nobody needs it any more: whoever
+//!    waits for one child after the other is told of all. With it those are discarded that have ended
+//!    meanwhile, and for which nobody waited.
+//! 6. Nothing is borrowed while a promise is resolved.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,6 +24,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lwt_core::{Error, Promise, task};
 
@@ -25,12 +33,16 @@ use super::{Pid, WaitFlags, Waited, Which};
 use crate::engine::registration::{Direction, Registration};
 use crate::fd::During;
 use crate::main_loop::runtime::Runtime;
-use crate::signal::table::children_are_discarded;
+use crate::signal::table::{children_are_discarded, while_children_are_discarded};
 use crate::signal::{SIGCHLD, SignalHandler, on_signal};
 use crate::sys;
+use crate::time::sleep;
 
 /// How many rows of a loop have descriptors at most.
 const MOST: usize = 256;
+
+/// How often children are asked for of which nothing tells.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Whether new rows do without descriptors.
 static SIGNALS_ONLY: AtomicBool = AtomicBool::new(false);
@@ -53,6 +65,8 @@ pub(crate) struct Children {
     any: RefCell<Vec<Waiter>>,
     /// While somebody needs it.
     ear: RefCell<Option<SignalHandler>>,
+    /// While the ear is needed and hears nothing.
+    tick: RefCell<Option<Promise<()>>>,
     serial: Cell<u64>,
 }
 
@@ -122,16 +136,15 @@ impl Children {
         self.ask(which);
         if flags.contains(WaitFlags::NOHANG) {
             self.tell(which, serial, Ok(None));
-        } else if let Err(error) = self.listen(which) {
-            self.tell(which, serial, Err(error));
         } else {
+            self.listen(which);
             self.ask(which);
         }
         self.settle();
     }
 
     /// Sees to it that the loop hears of what this waiter waits for, if it still does.
-    fn listen(&self, which: Which) -> Result<(), Error> {
+    fn listen(&self, which: Which) {
         let described = self.rows.borrow().values().filter(|row| row.descriptor.is_some()).count();
         if described < MOST
             && let Which::Child(pid) = which
@@ -143,28 +156,60 @@ impl Children {
             // Whatever the reason, there is the other way.
             row.descriptor = open(pid).ok();
         }
-        if self.needs_ear() && self.ear.borrow().is_none() {
+        self.hear();
+    }
+
+    /// Sees to it that the loop hears of those who have no descriptor.
+    fn hear(&self) {
+        if !self.needs_ear() {
+            return;
+        }
+        if self.ear.borrow().is_none() {
             let ear = on_signal(SIGCHLD, |_| {
                 if let Some(runtime) = Runtime::existing() {
                     runtime.children.heard();
                 }
-            })?;
-            *self.ear.borrow_mut() = Some(ear);
+            });
+            *self.ear.borrow_mut() = ear.ok();
         }
-        Ok(())
+        if self.ear.borrow().is_none() || sys::signal::is_blocked(SIGCHLD.number()) {
+            self.start_tick();
+        }
+    }
+
+    fn start_tick(&self) {
+        if self.tick.borrow().is_some() {
+            return;
+        }
+        let tick = sleep(TICK);
+        *self.tick.borrow_mut() = Some(tick.clone());
+        tick.on_any(|over| {
+            if let (Ok(()), Some(runtime)) = (over, Runtime::existing()) {
+                runtime.children.ticked();
+            }
+        });
+    }
+
+    fn ticked(&self) {
+        let tick = self.tick.take();
+        drop(tick);
+        if self.needs_ear() {
+            self.heard();
+            self.hear();
+        } else {
+            self.let_go();
+        }
     }
 
     /// The descriptor of a row has told of the end.
     fn ended(&self, pid: Pid) {
         self.ask_row(pid);
-        let left = self.rows.borrow_mut().get_mut(&pid).map(|row| row.descriptor.take());
-        if let Some(old) = left {
-            // Somebody else has waited for that process, and the number is a new one's by now.
-            drop(old);
-            match self.listen(Which::Child(pid)) {
-                Ok(()) => self.ask_row(pid),
-                Err(error) => self.tell_row(pid, &Err(error)),
-            }
+        let left = self.rows.borrow_mut().get_mut(&pid).and_then(|row| row.descriptor.take());
+        if left.is_some() {
+            // See rule 4.
+            drop(left);
+            self.hear();
+            self.ask_row(pid);
         }
         self.settle();
     }
@@ -175,10 +220,29 @@ impl Children {
 
     /// Whoever is not needed any more is let go.
     fn settle(&self) {
-        if !self.needs_ear()
-            && let Some(ear) = self.ear.take()
-        {
-            ear.disable();
+        if self.needs_ear() {
+            return;
+        }
+        if self.ear.borrow().is_some() && children_are_discarded() {
+            // See rule 5.
+            self.stop_tick();
+            self.start_tick();
+        } else {
+            self.let_go();
+        }
+    }
+
+    fn let_go(&self) {
+        self.stop_tick();
+        if let Some(ear) = self.ear.take() {
+            silence(&ear);
+        }
+    }
+
+    fn stop_tick(&self) {
+        let tick = self.tick.take();
+        if let Some(tick) = tick {
+            tick.cancel();
         }
     }
 
@@ -329,6 +393,20 @@ impl Row {
         drop(self.descriptor);
         children::leave(self.child);
     }
+}
+
+/// A handler for `SIGCHLD`, if the system discards children without one: for whoever is about to start one.
+///
+/// # Errors
+/// As [`on_signal`].
+pub(super) fn ear_beforehand() -> Result<Option<SignalHandler>, Error> {
+    children_are_discarded().then(|| on_signal(SIGCHLD, |_| ())).transpose()
+}
+
+/// Ends a handler for `SIGCHLD`. See rule 5.
+pub(super) fn silence(ear: &SignalHandler) {
+    ear.disable();
+    while_children_are_discarded(children::take_ended);
 }
 
 /// A descriptor of a process, registered with the engine: when it tells of the end, that is asked for.

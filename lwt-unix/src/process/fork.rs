@@ -8,8 +8,8 @@
 //! 1. Nobody but this thread may be there, and job threads that have nothing to do: they hold nothing. All is
 //!    refused otherwise, and nothing has happened then.
 //! 2. No signal comes between the fork and the moment when the child is put right: all are blocked meanwhile.
-//! 3. What the loops of all threads have in common (notifications, signals, children, pools) is in nobody
-//!    else's hands during the fork, in the other form too.
+//! 3. What the loops of all threads have in common (notifications, signals, children, pools, which file
+//!    systems are local) is in nobody else's hands during the fork, in the other form too.
 //! 4. The child gets, before the call returns: an engine of its own, with the same descriptors registered; no
 //!    job threads, and no jobs: those that were pending are abandoned; none of the signals and notifications
 //!    that were sent before; no waits for children, which are the parent's; none of the parent's exit hooks.
@@ -26,10 +26,11 @@ use lwt_core::{Error, scheduler};
 
 use super::{Pid, children};
 use crate::fd::During;
+use crate::main_loop::hooks::guarded;
 use crate::main_loop::runtime::Runtime;
 use crate::main_loop::{exit_hooks, loop_stats};
 use crate::sys::signal::Blocked;
-use crate::{job, main_loop, notification, signal, sys};
+use crate::{file, job, main_loop, notification, signal, sys};
 
 /// In which of the two processes one is after a [`fork`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +142,7 @@ pub fn fork() -> Result<Fork, Error> {
 /// The system's: `EAGAIN`, `ENOMEM`.
 pub unsafe fn fork_beside_threads() -> Result<Fork, Error> {
     let blocked = Blocked::all();
-    let held = (notification::hold(), signal::table::hold(), children::hold());
+    let held = (notification::hold(), signal::table::hold(), children::hold(), file::hold());
     // SAFETY: the caller's.
     let forked = job::still(|| unsafe { sys::process::fork() });
     drop(held);
@@ -164,7 +165,7 @@ fn begin_anew() -> Result<(), Error> {
     // From here on users' code runs: callbacks and destructors, which may begin anything.
     scheduler::abandon_wakeups();
     scheduler::abandon_paused();
-    exit_hooks().remove_all();
+    guarded(|| exit_hooks().remove_all());
     Runtime::leave_parent();
     Ok(())
 }

@@ -8,9 +8,9 @@ use std::ops::BitOr;
 use std::process::Command;
 
 use libc::c_int;
-use lwt_core::Promise;
+use lwt_core::{Error, Promise};
 
-use super::desk::begin;
+use super::desk::{begin, ear_beforehand, silence};
 use super::{Pid, Status, Waited};
 use crate::fd::During;
 use crate::main_loop::runtime::Runtime;
@@ -112,8 +112,12 @@ pub fn wait() -> Promise<(Pid, Status)> {
 ///
 /// A child's end is told to all who wait for its number at that time, on any thread, and then the number is
 /// free. Nobody but the children asked for are waited for. When the wait is cancelled or dropped, the child
-/// can be waited for again. (In a process that was started with `SIGCHLD` ignored, the system forgets
-/// children as they end, except while somebody waits: begin to wait before that.)
+/// can be waited for again.
+///
+/// In a process that was started with `SIGCHLD` ignored, the system forgets children as they end, except
+/// while somebody waits: begin to wait before that, or [handle](crate::signal::on_signal) the signal before
+/// the child is started. Where no descriptor of the process can be had, and the signal is blocked, an end is
+/// told of within a tenth of a second.
 ///
 /// ```
 /// use std::process::Command;
@@ -128,7 +132,8 @@ pub fn wait() -> Promise<(Pid, Status)> {
 /// ```
 ///
 /// # Errors
-/// `ECHILD` if there is no such child. Otherwise as [`on_signal`](crate::signal::on_signal).
+/// `ECHILD` if there is no such child; the operating system's, if this thread has no main loop and none can
+/// be made.
 #[track_caller]
 pub fn waitpid(flags: WaitFlags, which: impl Into<Which>) -> Promise<Option<(Pid, Status)>> {
     begin(flags, which.into(), |waited| Some(waited.map(|waited| (waited.pid, waited.status))))
@@ -164,7 +169,8 @@ pub fn wait_count() -> usize {
 }
 
 /// Has a child's end taken note of by this thread's loop, whether anybody waits for it or not, so that
-/// nothing is left of it.
+/// nothing is left of it. (A loop that is not turned takes no note; one that ends leaves the child to whoever
+/// waits for it then.)
 ///
 /// ```
 /// use std::process::Command;
@@ -194,9 +200,13 @@ pub fn collect(pid: Pid) {
 /// # Errors
 /// The operating system's, if no process can be started. Otherwise as [`waitpid`].
 pub fn system(command: impl AsRef<OsStr>) -> Promise<Status> {
-    let command = command.as_ref();
-    let shell = Command::new("/bin/sh").arg("-c").arg(command).spawn();
-    match shell.during_on("spawn", "/bin/sh") {
+    // Whatever the wait needs is there before the child is: nothing shall be left of that.
+    let ear = match Runtime::current().map_err(Error::from).and_then(|_| ear_beforehand()) {
+        Ok(ear) => ear,
+        Err(error) => return Promise::fail(error),
+    };
+    let shell = Command::new("/bin/sh").arg("-c").arg(command.as_ref()).spawn();
+    let status = match shell.during_on("spawn", "/bin/sh") {
         Ok(shell) => {
             let pid = Pid::from(&shell);
             let status =
@@ -205,5 +215,9 @@ pub fn system(command: impl AsRef<OsStr>) -> Promise<Status> {
             status
         }
         Err(error) => Promise::fail(error),
+    };
+    if let Some(ear) = ear {
+        silence(&ear);
     }
+    status
 }

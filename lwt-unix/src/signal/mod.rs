@@ -13,6 +13,8 @@
 //!   comes back, unless some library has put its own in front of ours meanwhile: then that one stays, and
 //!   ours, which that library may still call, does nothing but pass on. (A previous action that asked to be
 //!   called just once is called each time.)
+//! * *Blocked.* A signal that all threads block stays with the system until one lets it in. Programs inherit
+//!   what is blocked from those that start them.
 //! * *Refused.* `SIGKILL` and `SIGSTOP`, which the system does not let be caught, and those by which it tells
 //!   of a fault (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`, `SIGTRAP`, `SIGSYS`), from which a handler that
 //!   returns does not save. `SIGPIPE` stays ignored, as Rust's start-up code has it, until somebody adds a

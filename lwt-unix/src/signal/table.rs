@@ -180,6 +180,14 @@ pub(crate) fn children_are_discarded() -> bool {
     Action::current(libc::SIGCHLD).as_ref().is_ok_and(discards)
 }
 
+/// Calls `f` if the system, as things are, forgets children as they end; no loop begins to listen meanwhile.
+pub(crate) fn while_children_are_discarded(f: impl FnOnce()) {
+    let _state = state();
+    if Action::current(libc::SIGCHLD).is_ok_and(|action| action.discards_children()) {
+        f();
+    }
+}
+
 /// Keeps others from changing the table, for the time of a fork.
 pub(crate) fn hold() -> impl Drop {
     state()

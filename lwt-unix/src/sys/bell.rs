@@ -2,8 +2,9 @@
 //!
 //! 1. [`Bell::ring`] is one `write` of constant bytes: it is async-signal-safe. That is why it is not made
 //!    through [`retry`](super::retry), where a test's plan of faults may take a lock: with the read that
-//!    empties it, and the engines' waits, the only calls of this crate that stand beside the seam. There is nothing to be made again either: the descriptor does
-//!    not block, so nothing interrupts it, and a bell that is too full to be written to is readable.
+//!    empties it, and the engines' waits, the only calls of this crate that stand beside the seam. There is
+//!    nothing to be made again either: the descriptor does not block, so nothing interrupts it, and a bell
+//!    that is too full to be written to is readable.
 //! 2. The numbers of its descriptors never change, and they are never closed. So whoever has looked one up
 //!    may still write to it at any later time, and never writes into a stranger's file. A loop that ends
 //!    leaves its bell to the next one.
@@ -35,7 +36,7 @@ impl Bell {
 
     /// Makes it readable. Async-signal-safe; it may change `errno`.
     pub(crate) fn ring(&self) {
-        let fd = self.rings.as_ref().unwrap_or(&self.hears).as_raw_fd();
+        let fd = self.rings().as_raw_fd();
         let one = 1_u64.to_ne_bytes();
         // SAFETY: the buffer is live and as long as is said. What goes wrong (a full bell) needs no answer.
         unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
@@ -64,6 +65,11 @@ impl Bell {
     /// What an engine is to watch for reading.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.hears.as_fd()
+    }
+
+    /// What others may write to in place of [`Bell::ring`].
+    pub(crate) fn rings(&self) -> BorrowedFd<'_> {
+        self.rings.as_ref().unwrap_or(&self.hears).as_fd()
     }
 
     /// See rule 3.

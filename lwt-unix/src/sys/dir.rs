@@ -58,8 +58,8 @@ impl Entries {
             if found.is_null() {
                 return if Errno::last_raw() == 0 { 0 } else { -1 };
             }
-            // SAFETY: rule 2; the name has its zero byte. An entry may be shorter or longer than its type says,
-            // so there is no reference to it.
+            // SAFETY: rule 2; the name has its zero byte. An entry may be shorter or longer than its type
+            // says, so there is no reference to it.
             let (name, kind, inode) = unsafe {
                 let name = (&raw const (*found).d_name).cast();
                 (CStr::from_ptr(name).to_owned(), (*found).d_type, (*found).d_ino)

@@ -81,8 +81,9 @@ pub(crate) fn send(
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     let plain = beside.descriptors.is_empty() && beside.credentials.is_none();
-    let simulated =
-        || if plain { sim::writev("sendmsg", fd, bufs, beside.to) } else { sim::refused("sendmsg", fd) };
+    let simulated = || {
+        if plain { sim::writev("sendmsg", fd, bufs, beside.to, flags) } else { sim::refused("sendmsg", fd) }
+    };
     if let Some(done) = simulated() {
         return done;
     }
@@ -146,8 +147,9 @@ pub(crate) fn receive(
     flags: c_int,
 ) -> io::Result<Incoming> {
     if let Some(done) = sim::readv("recvmsg", fd, bufs, flags) {
-        let (bytes, source) = done?;
-        return Ok(Incoming { bytes, flags: 0, source, descriptors: Vec::new(), credentials: None });
+        let sim::Heard { bytes, from: source, truncated } = done?;
+        let flags = if truncated { libc::MSG_TRUNC } else { 0 };
+        return Ok(Incoming { bytes, flags, source, descriptors: Vec::new(), credentials: None });
     }
     let mut control = Control { bytes: [0; SIZE] };
     let mut source = RawAddr::empty();

@@ -8,8 +8,8 @@ use libc::{c_int, c_short, nfds_t, pollfd};
 
 use super::{retry, sim, unhooked};
 
-/// `poll` over all of `asked`: how many of them have an answer, by the time-out (`None`: for as long as it takes).
-/// Never early by rounding. Interrupted by a signal it ends at once, as with a time-out: no answers.
+/// `poll` over all of `asked`: how many of them have an answer, by the time-out (`None`: for as long as it
+/// takes). Never early by rounding. Interrupted by a signal it ends at once, as with a time-out: no answers.
 pub(crate) fn poll(asked: &mut [pollfd], timeout: Option<Duration>) -> io::Result<usize> {
     for slot in &mut *asked {
         slot.revents = 0;
@@ -51,8 +51,8 @@ fn wait(asked: &mut [pollfd], timeout: Option<Duration>) -> io::Result<c_int> {
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     unhooked(|| {
-        // SAFETY: pointer and length are those of one exclusive borrow; the time lives to the end of this function, and
-        // a null for the signals means that none is blocked.
+        // SAFETY: pointer and length are those of one exclusive borrow; the time lives to the end of this
+        // function, and a null for the signals means that none is blocked.
         unsafe { libc::ppoll(asked.as_mut_ptr(), asked.len() as nfds_t, timeout, std::ptr::null()) }
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libc::c_int;
 
-use super::{once, retry};
+use super::retry;
 use crate::process::{Pid, Status, Usage, Waited};
 
 /// `wait4` with `WNOHANG` and `flags`: a child that has something to tell, of those that `which` names as
@@ -85,7 +85,7 @@ pub(crate) fn pidfd_open(_pid: Pid) -> io::Result<OwnedFd> {
 #[expect(clippy::disallowed_methods, reason = "this is the place for it, and its callers see to the threads")]
 pub(crate) unsafe fn fork() -> io::Result<c_int> {
     // SAFETY: the caller's.
-    once("fork", || unsafe { libc::fork() })
+    retry("fork", || unsafe { libc::fork() })
 }
 
 /// `_exit`: ends the process, running nothing.

@@ -20,7 +20,7 @@ use std::ptr;
 use libc::{c_int, c_void, siginfo_t};
 use nix::errno::Errno;
 
-use super::once;
+use super::retry;
 use crate::signal::table;
 
 /// The signals by which the system tells of a fault of the very instruction at which they come.
@@ -49,7 +49,7 @@ impl Action {
     pub(crate) fn current(signal: c_int) -> io::Result<Action> {
         let mut current = MaybeUninit::<libc::sigaction>::uninit();
         // SAFETY: it fills the structure and changes nothing.
-        once("sigaction", || unsafe { libc::sigaction(signal, ptr::null(), current.as_mut_ptr()) })?;
+        retry("sigaction", || unsafe { libc::sigaction(signal, ptr::null(), current.as_mut_ptr()) })?;
         // SAFETY: the call succeeded.
         Ok(Action(unsafe { current.assume_init() }))
     }
@@ -75,7 +75,7 @@ impl Action {
     pub(crate) fn install(&self, signal: c_int) -> io::Result<Action> {
         let mut old = MaybeUninit::<libc::sigaction>::uninit();
         // SAFETY: the action is ours, or one that was in force before and that its owner has not taken away.
-        once("sigaction", || unsafe { libc::sigaction(signal, &self.0, old.as_mut_ptr()) })?;
+        retry("sigaction", || unsafe { libc::sigaction(signal, &self.0, old.as_mut_ptr()) })?;
         // SAFETY: the call succeeded.
         Ok(Action(unsafe { old.assume_init() }))
     }
@@ -200,6 +200,16 @@ impl Drop for Blocked {
     fn drop(&mut self) {
         // SAFETY: the mask was in force before.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
+    }
+}
+
+/// Whether this thread keeps the signal waiting.
+pub(crate) fn is_blocked(signal: c_int) -> bool {
+    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: without a new mask the call changes nothing, and fills this one; it is looked at only then.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), mask.as_mut_ptr()) == 0
+            && libc::sigismember(mask.as_ptr(), signal) == 1
     }
 }
 

@@ -9,7 +9,7 @@ use libc::{c_int, c_short};
 
 use super::addr::RawAddr;
 use super::{Room, hook};
-use crate::engine::sim::{self, Id, World};
+use crate::engine::sim::{self, Id, Taken, World};
 
 /// See the head of this module.
 type Simulated<T> = Option<io::Result<T>>;
@@ -64,6 +64,32 @@ pub(super) fn peer_address(fd: BorrowedFd<'_>) -> Simulated<RawAddr> {
     act("getpeername", fd, World::peer_address)
 }
 
+/// What a call that reads has come to.
+pub(super) struct Heard {
+    /// What it returns.
+    pub(super) bytes: usize,
+    pub(super) from: RawAddr,
+    /// A datagram was longer than the room for it.
+    pub(super) truncated: bool,
+}
+
+/// Has a call that reads take up to `room` bytes, which `fill` puts where they belong.
+fn hear(
+    name: &'static str,
+    fd: BorrowedFd<'_>,
+    room: usize,
+    flags: c_int,
+    fill: impl FnOnce(&[u8]),
+) -> Simulated<Heard> {
+    act(name, fd, |world, id| {
+        let most = world.cut(name, id, room);
+        let Taken { bytes, from, left } = world.receive(id, most, flags)?;
+        fill(&bytes);
+        let told = if flags & libc::MSG_TRUNC != 0 { left } else { 0 };
+        Ok(Heard { bytes: bytes.len() + told, from, truncated: left > 0 })
+    })
+}
+
 /// The calls that read into one buffer. Whoever is called often asks [`hook::hooked`] before.
 #[cold]
 pub(super) fn read(
@@ -71,21 +97,9 @@ pub(super) fn read(
     fd: BorrowedFd<'_>,
     room: &Room<'_>,
     flags: c_int,
-) -> Simulated<usize> {
-    read_from(name, fd, room, flags).map(|done| done.map(|(n, _)| n))
-}
-
-/// The calls that read into one buffer, and say where it came from.
-pub(super) fn read_from(
-    name: &'static str,
-    fd: BorrowedFd<'_>,
-    room: &Room<'_>,
-    flags: c_int,
-) -> Simulated<(usize, RawAddr)> {
-    act(name, fd, |world, id| {
-        let most = world.cut(name, id, room.len());
-        let (bytes, from) = world.receive(id, most, flags)?;
-        Ok((room.fill(&bytes), from))
+) -> Simulated<Heard> {
+    hear(name, fd, room.len(), flags, |bytes| {
+        room.fill(bytes);
     })
 }
 
@@ -95,17 +109,14 @@ pub(super) fn readv(
     fd: BorrowedFd<'_>,
     bufs: &mut [IoSliceMut<'_>],
     flags: c_int,
-) -> Simulated<(usize, RawAddr)> {
-    act(name, fd, |world, id| {
-        let most = world.cut(name, id, bufs.iter().map(|buf| buf.len()).sum());
-        let (bytes, from) = world.receive(id, most, flags)?;
-        let mut rest = &bytes[..];
+) -> Simulated<Heard> {
+    hear(name, fd, bufs.iter().map(|buf| buf.len()).sum(), flags, |bytes| {
+        let mut rest = bytes;
         for buf in bufs {
             let (part, left) = rest.split_at(rest.len().min(buf.len()));
             buf[..part.len()].copy_from_slice(part);
             rest = left;
         }
-        Ok((bytes.len(), from))
     })
 }
 
@@ -116,10 +127,11 @@ pub(super) fn write(
     fd: BorrowedFd<'_>,
     buf: &[u8],
     to: Option<&RawAddr>,
+    flags: c_int,
 ) -> Simulated<usize> {
     act(name, fd, |world, id| {
         let most = world.cut(name, id, buf.len());
-        world.send(id, &buf[..most], to)
+        world.send(id, &buf[..most], to, flags)
     })
 }
 
@@ -129,11 +141,12 @@ pub(super) fn writev(
     fd: BorrowedFd<'_>,
     bufs: &[IoSlice<'_>],
     to: Option<&RawAddr>,
+    flags: c_int,
 ) -> Simulated<usize> {
     act(name, fd, |world, id| {
         let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
         let most = world.cut(name, id, all.len());
-        world.send(id, &all[..most], to)
+        world.send(id, &all[..most], to, flags)
     })
 }
 

@@ -128,7 +128,7 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, room: &Room<'_>, flags: c_int) -> io::Res
     if hook::hooked()
         && let Some(done) = sim::read("recv", fd, room, flags)
     {
-        return done;
+        return done.map(|heard| heard.bytes);
     }
     transfer("recv", fd, room.len, |len| {
         // SAFETY: a room's start and length are those of one exclusive borrow; `len` is no greater.
@@ -140,7 +140,7 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, room: &Room<'_>, flags: c_int) -> io::Res
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8], flags: c_int) -> io::Result<usize> {
     if hook::hooked()
-        && let Some(done) = sim::write("send", fd, buf, None)
+        && let Some(done) = sim::write("send", fd, buf, None, flags)
     {
         return done;
     }
@@ -153,8 +153,8 @@ pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8], flags: c_int) -> io::Result<u
 
 /// `recvfrom`: the count and where it came from.
 pub(crate) fn recv_from(fd: BorrowedFd<'_>, room: &Room<'_>, flags: c_int) -> io::Result<(usize, RawAddr)> {
-    if let Some(done) = sim::read_from("recvfrom", fd, room, flags) {
-        return done;
+    if let Some(done) = sim::read("recvfrom", fd, room, flags) {
+        return done.map(|heard| (heard.bytes, heard.from));
     }
     let mut source = RawAddr::empty();
     let received = retry("recvfrom", || {
@@ -169,7 +169,7 @@ pub(crate) fn recv_from(fd: BorrowedFd<'_>, room: &Room<'_>, flags: c_int) -> io
 
 /// `sendto`, without a signal when the peer is gone.
 pub(crate) fn send_to(fd: BorrowedFd<'_>, buf: &[u8], to: &RawAddr, flags: c_int) -> io::Result<usize> {
-    if let Some(done) = sim::write("sendto", fd, buf, Some(to)) {
+    if let Some(done) = sim::write("sendto", fd, buf, Some(to), flags) {
         return done;
     }
     let flags = flags | libc::MSG_NOSIGNAL;
@@ -182,7 +182,7 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, buf: &[u8], to: &RawAddr, flags: c_int
 
 /// `sendmsg` over at most [`MAX_SLICES`] buffers, without a signal when the peer is gone.
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], flags: c_int) -> io::Result<usize> {
-    if let Some(done) = sim::writev("sendmsg", fd, bufs, None) {
+    if let Some(done) = sim::writev("sendmsg", fd, bufs, None, flags) {
         return done;
     }
     let mut front = NO_VECTOR;
@@ -207,7 +207,7 @@ pub(crate) fn recv_vectored(
     flags: c_int,
 ) -> io::Result<(usize, bool)> {
     if let Some(done) = sim::readv("recvmsg", fd, bufs, flags) {
-        return done.map(|(n, _)| (n, false));
+        return done.map(|heard| (heard.bytes, false));
     }
     let mut front = NO_VECTOR;
     let (start, slices) = vector_mut("recvmsg", fd, bufs, &mut front);
@@ -225,7 +225,7 @@ pub(crate) fn recv_noting_ancillary(
     if hook::hooked()
         && let Some(done) = sim::read("recvmsg", fd, room, flags)
     {
-        return done.map(|n| (n, false));
+        return done.map(|heard| (heard.bytes, false));
     }
     let len = if hook::hooked() { hook::cut("recvmsg", fd, room.len) } else { room.len };
     let mut slice = libc::iovec { iov_base: room.start.cast(), iov_len: len };

@@ -7,7 +7,9 @@ use lwt_core::clock::Clock;
 
 /// The clock of this thread's loop, for [`lwt_core::retry`] and [`lwt_core::throttle`].
 ///
-/// Its time is monotonic and counts from the moment at which it was made; its sleep is [`sleep`](super::sleep).
+/// Its time is monotonic and counts from the moment at which it was made; its sleep is
+/// [`sleep`](super::sleep). (An engine with another clock, given to the loop later, has other moments: make a
+/// new one then.)
 ///
 /// ```
 /// use std::time::Duration;

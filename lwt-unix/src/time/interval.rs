@@ -37,7 +37,8 @@ pub struct Interval {
 
 /// Ticks each `period`, the first one at once.
 ///
-/// Any period is legal. One of no time gives a tick in every turn of the loop.
+/// Any period is legal. One of no time gives a tick in every turn of the loop. A tick is a moment of the
+/// loop's clock: whoever gives the loop an engine with another clock [resets](Interval::reset) the interval.
 ///
 /// ```
 /// use std::time::Duration;
@@ -83,8 +84,8 @@ impl Interval {
 
     /// Waits for the next tick, and gives the moment at which it was due.
     ///
-    /// It may be given up: the tick is then the next caller's. One that is due already comes at once, but
-    /// never for ever: it pauses if the next one is due too.
+    /// It may be given up: the tick is then the next caller's. One that is due already comes after a
+    /// [pause], so that many of them keep nobody waiting.
     ///
     /// # Errors
     /// As [`sleep`](super::sleep).

@@ -8,19 +8,21 @@
 //! 1. It *runs* while it has a moment. [`stop`](LongTimeout::stop) takes that away; the timer stays until it
 //!    comes or the last handle is dropped, and does nothing.
 //! 2. The timer is never later than the moment. A start that brings the moment forward makes another one.
+//!    Both count as the loop's timers do, which keep what is left of their time when the loop gets another
+//!    engine.
 //! 3. The function is called by the loop, with nothing borrowed and the time-out not running: it may start it
 //!    again.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::{Rc, Weak};
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Duration;
 
 use lwt_core::{Error, Promise};
 
-use super::{now, sleep_until};
 use crate::main_loop::hooks::report;
+use crate::main_loop::runtime::Runtime;
 
 /// A time-out that may be started, stopped and changed any number of times (`Lwt_timeout.t`). Clones are the
 /// same; it does not run on when the last one is dropped.
@@ -44,10 +46,10 @@ pub struct LongTimeout(Rc<Inner>);
 struct Inner {
     delay: Cell<Duration>,
     call: RefCell<Option<Box<dyn FnMut()>>>,
-    /// When it is due, while it runs; nothing inside is a moment that the clock does not reach.
-    due: Cell<Option<Option<Instant>>>,
+    /// When it is due, while it runs.
+    due: Cell<Option<u64>>,
     /// The timer, and when it comes.
-    timer: RefCell<Option<(Instant, Promise<()>)>>,
+    timer: RefCell<Option<(u64, Promise<()>)>>,
 }
 
 type Handler = Rc<dyn Fn(Error)>;
@@ -65,7 +67,9 @@ thread_local! {
 /// set_timeout_handler(None::<fn(lwt_core::Error)>);
 /// ```
 pub fn set_timeout_handler(handler: Option<impl Fn(Error) + 'static>) {
-    let old = HANDLER.replace(handler.map(|handler| Rc::new(handler) as Handler));
+    let handler = handler.map(|handler| Rc::new(handler) as Handler);
+    // At the very end of a thread its place may be gone.
+    let old = HANDLER.try_with(|place| place.replace(handler));
     drop(old);
 }
 
@@ -84,10 +88,16 @@ impl LongTimeout {
     /// Starts it, or starts it anew: its time counts from now (`Lwt_timeout.start`). Where the thread has no
     /// main loop, and none can be made, its handler is told so, and it does not run.
     pub fn start(&self) {
-        let due = now().checked_add(self.0.delay.get());
-        self.0.due.set(Some(due));
-        if let Some(due) = due {
-            self.0.set_timer(due);
+        match Runtime::current() {
+            Ok(runtime) => {
+                let due = runtime.timers.count(runtime.now(), self.0.delay.get());
+                self.0.due.set(Some(due));
+                self.0.set_timer(&runtime, due);
+            }
+            Err(error) => {
+                self.0.due.set(None);
+                tell(error.into());
+            }
         }
     }
 
@@ -117,30 +127,30 @@ impl LongTimeout {
 
 impl Inner {
     /// Sees to it that the timer comes at `due` or before.
-    fn set_timer(self: &Rc<Self>, due: Instant) {
+    fn set_timer(self: &Rc<Self>, runtime: &Runtime, due: u64) {
         if self.timer.borrow().as_ref().is_some_and(|(comes, _)| *comes <= due) {
             return;
         }
-        let timer = sleep_until(due);
+        let timer = runtime.timers.start_at(due);
         let this = Rc::downgrade(self);
         let old = self.timer.replace(Some((due, timer.clone())));
         if let Some((_, old)) = old {
             old.cancel();
         }
-        timer.on_any(move |came| match came {
-            Ok(()) => came_for(&this),
-            Err(error) if error.is_canceled() || error.is_abandoned() => {}
-            Err(error) => failed(&this, error),
+        timer.on_any(move |came| {
+            if let (Ok(()), Some(runtime), Some(this)) = (came, Runtime::existing(), this.upgrade()) {
+                this.ring(&runtime);
+            }
         });
     }
 
     /// The timer has come.
-    fn ring(self: &Rc<Self>) {
+    fn ring(self: &Rc<Self>, runtime: &Runtime) {
         let timer = self.timer.take();
         drop(timer);
-        let Some(Some(due)) = self.due.get() else { return };
-        if due > now() {
-            self.set_timer(due);
+        let Some(due) = self.due.get() else { return };
+        if due > runtime.timers.count(runtime.now(), Duration::ZERO) {
+            self.set_timer(runtime, due);
             return;
         }
         self.due.set(None);
@@ -162,25 +172,9 @@ impl Drop for Inner {
     }
 }
 
-fn came_for(timeout: &Weak<Inner>) {
-    if let Some(timeout) = timeout.upgrade() {
-        timeout.ring();
-    }
-}
-
-/// No timer could be made.
-fn failed(timeout: &Weak<Inner>, error: &Error) {
-    if let Some(timeout) = timeout.upgrade() {
-        timeout.due.set(None);
-        let timer = timeout.timer.take();
-        drop(timer);
-        tell(error.clone());
-    }
-}
-
 fn tell(error: Error) {
-    let handler = HANDLER.with(|handler| handler.borrow().clone());
-    match handler {
+    let handler = HANDLER.try_with(|handler| handler.borrow().clone());
+    match handler.ok().flatten() {
         Some(handler) => crate::main_loop::hooks::guarded(|| handler(error)),
         None => report(error),
     }

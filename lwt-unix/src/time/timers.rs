@@ -1,6 +1,7 @@
 //! [`Timers`]: the sleeping promises of one thread's loop.
 //!
-//! 1. A promise's entry leaves the wheel when the promise is resolved, cancelled, or dropped by its last holder.
+//! 1. A promise's entry leaves the wheel when the promise is resolved, cancelled, or dropped by its last
+//!    holder.
 //! 2. Promises are resolved with no cell borrowed; what is begun in their callbacks is for the next turn.
 
 use std::cell::{Cell, RefCell};
@@ -29,8 +30,13 @@ impl Timers {
     /// A promise for `duration` after `now`.
     #[track_caller]
     pub(crate) fn start(&self, now: Instant, duration: Duration) -> Promise<()> {
+        self.start_at(self.count(now, duration))
+    }
+
+    /// A promise for a time in the wheel's [count](Timers::count).
+    #[track_caller]
+    pub(super) fn start_at(&self, time: u64) -> Promise<()> {
         let (promise, resolver) = task();
-        let time = self.count(now, duration);
         let id = self.wheel.borrow().next_id();
         resolver.on_unwanted(move || forget(id));
         self.wheel.borrow_mut().insert(time, resolver);
@@ -66,8 +72,8 @@ impl Timers {
         }
     }
 
-    /// From now on the moments are those of another clock: what was `old` is `new`. Every timer keeps what is left of its
-    /// time.
+    /// From now on the moments are those of another clock: what was `old` is `new`. Every timer keeps what is
+    /// left of its time.
     pub(crate) fn move_clock(&self, old: Instant, new: Instant) {
         let gone = old.saturating_duration_since(self.begin.get());
         // A clock that began less than that ago: its timers wait a little longer, none fires early.
@@ -84,8 +90,9 @@ impl Timers {
         self.wheel.borrow_mut().drain()
     }
 
-    /// The moment `duration` after `now`, in the wheel's count.
-    fn count(&self, now: Instant, duration: Duration) -> u64 {
+    /// The moment `duration` after `now`, in the wheel's count: nanoseconds, which go on as they are when the
+    /// clock is another one. `u64::MAX` is never.
+    pub(super) fn count(&self, now: Instant, duration: Duration) -> u64 {
         let nanos = now.saturating_duration_since(self.begin.get()).saturating_add(duration).as_nanos();
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }

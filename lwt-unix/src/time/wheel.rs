@@ -1,19 +1,20 @@
 //! [`Wheel`]: a timing wheel that is exact to the nanosecond.
 //!
-//! Times are nanoseconds since some beginning, `u64`. There are eleven levels of 64 slots; a slot of level *n* spans
-//! 64ⁿ ns, so that the levels cover all of `u64` and no entry is ever out of range. An entry lies at the level of the
-//! highest six-bit digit in which its time differs from `reached`, in the slot of that digit.
+//! Times are nanoseconds since some beginning, `u64`. There are eleven levels of 64 slots; a slot of level
+//! *n* spans 64ⁿ ns, so that the levels cover all of `u64` and no entry is ever out of range. An entry lies
+//! at the level of the highest six-bit digit in which its time differs from `reached`, in the slot of that
+//! digit.
 //!
 //! 1. Inserting and removing are O(1): the slots are doubly linked lists through the table of entries.
-//! 2. On every level, occupied slots lie ahead of `reached`'s own digit (on level 0 also at it), and all entries of a
-//!    lower level come before all entries of a higher one. So the first occupied slot of the lowest occupied level
-//!    holds the earliest entry.
-//! 3. A slot knows a lower bound of its times: exact when nothing was removed from it since it was empty. The bound
-//!    of the first slot is when the loop wakes up. If it proves too low (that entry was removed), the slot is spread
-//!    over the levels below, which gives exact bounds: one wake-up for nothing, once.
-//! 4. [`Wheel::expire`] hands over what is due, earliest first, equal times in the order of insertion. Nothing is
-//!    handed over before its time. Each entry moves down a level at most ten times in its life, and only when a slot
-//!    in which it lies has come due.
+//! 2. On every level, occupied slots lie ahead of `reached`'s own digit (on level 0 also at it), and all
+//!    entries of a lower level come before all entries of a higher one. So the first occupied slot of the
+//!    lowest occupied level holds the earliest entry.
+//! 3. A slot knows a lower bound of its times: exact when nothing was removed from it since it was empty. The
+//!    bound of the first slot is when the loop wakes up. If it proves too low (that entry was removed), the
+//!    slot is spread over the levels below, which gives exact bounds: one wake-up for nothing, once.
+//! 4. [`Wheel::expire`] hands over what is due, earliest first, equal times in the order of insertion.
+//!    Nothing is handed over before its time. Each entry moves down a level at most ten times in its life,
+//!    and only when a slot in which it lies has come due.
 //! 5. `u64::MAX` means never: such an entry lies in no slot.
 
 use slab::Slab;

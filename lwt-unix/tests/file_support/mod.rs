@@ -34,29 +34,32 @@ pub(crate) fn told(error: &Error) -> (&str, &str) {
 }
 
 /// Who has no privileges.
+#[cfg(target_os = "linux")]
 pub(crate) const NOBODY: u32 = 65_534;
 
 /// Whether this test has privileges.
+#[cfg(target_os = "linux")]
 pub(crate) fn is_root() -> bool {
     // SAFETY: no arguments.
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Calls `f` without privileges, with all jobs on this thread: what it gives is resolved.
+/// Calls `f` without privileges, with all jobs on this thread.
+#[cfg(target_os = "linux")]
 pub(crate) fn as_nobody<R>(f: impl FnOnce() -> R) -> R {
     fn become_user(user: u32) {
-        if is_root() || user == 0 {
-            // Not the library's call, which changes all threads.
-            // SAFETY: integers only.
-            let done = unsafe { libc::syscall(libc::SYS_setresuid, -1, user, -1) };
-            assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-        }
+        // Not the library's call, which changes all threads.
+        // SAFETY: integers only.
+        let done = unsafe { libc::syscall(libc::SYS_setresuid, -1, user, -1) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     }
-    if !is_root() {
-        return job::with_async_none(f);
+    let root = is_root();
+    if root {
+        become_user(NOBODY);
     }
-    become_user(NOBODY);
     let result = job::with_async_none(f);
-    become_user(0);
+    if root {
+        become_user(0);
+    }
     result
 }

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::ptr;
 use std::time::Duration;
 
 use lwt_core::{Error, pause, spawn};
@@ -105,4 +106,18 @@ pub(crate) fn everything() -> Result<(), Error> {
 pub(crate) fn raise(signal: Signal) {
     // SAFETY: it touches no memory.
     assert_eq!(unsafe { libc::kill(libc::getpid(), signal.number()) }, 0);
+}
+
+/// The address of a signal's action.
+pub(crate) fn action(signal: Signal) -> usize {
+    // SAFETY: all-zero bytes are an action.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: it fills the structure.
+    assert_eq!(unsafe { libc::sigaction(signal.number(), ptr::null(), &mut action) }, 0);
+    action.sa_sigaction
+}
+
+pub(crate) fn ignore(signal: Signal) {
+    // SAFETY: nothing is called.
+    unsafe { libc::signal(signal.number(), libc::SIG_IGN) };
 }

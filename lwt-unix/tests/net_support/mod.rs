@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use lwt_core::{Error, Promise};
+use lwt_core::{Error, Promise, spawn};
+use lwt_unix::fd::{Fd, pipe};
+use lwt_unix::net::{TcpListener, TcpStream, UnixStream};
 
 /// Ends the process when a test takes longer than anything but a hang explains.
 pub(crate) struct Watchdog(Sender<()>);
@@ -138,4 +140,52 @@ pub(crate) fn cpu_time() -> Duration {
         used
     };
     Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
+}
+
+/// The two ends of one kind of connection, the writer first.
+pub(crate) async fn connection(kind: &str) -> Result<(Fd, Fd), Error> {
+    match kind {
+        "pipe" => pipe().map(|(reader, writer)| (writer, reader)),
+        "unix" => UnixStream::pair().map(|(left, right)| (left.fd().clone(), right.fd().clone())),
+        "tcp" => {
+            let listener = TcpListener::bind(loopback())?;
+            let client = TcpStream::connect(listener.local_addr()?).await?;
+            let (server, _) = listener.accept().await?;
+            Ok((client.fd().clone(), server.fd().clone()))
+        }
+        _ => {
+            // A pipe whose flags are not ours to change.
+            let (reader, writer) = std::io::pipe()?;
+            Ok((Fd::shared(writer.into())?, Fd::shared(reader.into())?))
+        }
+    }
+}
+
+/// Writes everything, and ends.
+pub(crate) fn feed(to: Fd, data: Vec<u8>) -> Promise<()> {
+    spawn(async move {
+        to.write_all(&data).await?;
+        to.close()
+    })
+}
+
+/// Reads to the end.
+pub(crate) fn drain(from: Fd) -> Promise<Vec<u8>> {
+    spawn(async move {
+        let mut all = Vec::new();
+        let mut buf = vec![0; 9000];
+        loop {
+            match from.read(&mut buf).await? {
+                0 => return Ok::<_, Error>(all),
+                n => all.extend_from_slice(&buf[..n]),
+            }
+        }
+    })
+}
+
+/// A file with this content, open for reading.
+pub(crate) fn file(dir: &TempDir, name: &str, data: &[u8]) -> Result<Fd, Error> {
+    let path = dir.path().join(name);
+    std::fs::write(&path, data)?;
+    Fd::new(std::fs::File::open(path)?.into())
 }

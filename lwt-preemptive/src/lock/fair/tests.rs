@@ -74,7 +74,8 @@ fn who_waits_too_long_is_due_and_others_are_due_after_him() {
                 });
                 until_queued(lock, me);
             }
-            while !lock.queue().iter().all(|waiter| waiter.due.load(Ordering::SeqCst)) {
+            let last = lock.queue().iter().map(|waiter| waiter.due).max().expect("two wait");
+            while now() < last {
                 thread::yield_now();
             }
             assert!(lock.is_due());
@@ -82,10 +83,40 @@ fn who_waits_too_long_is_due_and_others_are_due_after_him() {
             let mut queue = lock.queue();
             let waiter = lock.join(&mut queue);
             lock.grant(&mut queue);
-            assert_eq!(lock.word.load(Ordering::SeqCst), HELD | AWAITED | DUE);
+            assert!(lock.is_due());
+            assert_eq!(lock.word.load(Ordering::SeqCst), HELD | AWAITED);
             lock.wait(queue, &waiter);
             assert!(!lock.is_due(), "all who waited were served");
             lock.release();
         });
+    });
+}
+
+#[test]
+fn nobody_is_due_before_his_time_or_where_there_is_none() {
+    guarded("nobody_is_due_before_his_time_or_where_there_is_none", || {
+        let lock = Fair::new(None);
+        lock.acquire();
+        thread::scope(|scope| {
+            let wait = || {
+                lock.acquire();
+                lock.release();
+            };
+            scope.spawn(wait);
+            until_queued(&lock, 1);
+            assert_eq!(lock.due.load(Ordering::SeqCst), NEVER);
+            // One behind him may be due before him.
+            lock.set_interval(Some(Duration::from_millis(2)));
+            let begin = now();
+            scope.spawn(wait);
+            until_queued(&lock, 2);
+            while !lock.is_due() {
+                thread::yield_now();
+            }
+            assert!(now() - begin >= 2_000_000);
+            lock.release();
+        });
+        assert!(!lock.is_due());
+        assert_eq!((lock.word.load(Ordering::SeqCst), lock.due.load(Ordering::SeqCst)), (0, NEVER));
     });
 }

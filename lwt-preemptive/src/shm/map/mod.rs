@@ -1,50 +1,41 @@
-//! [`Map`]: a hash map that many processes change and read at once.
+//! [`Map`] and [`BytesMap`]: hash maps that many processes change and read at once.
 //!
-//! A map has 64 shards, each with a lock and a table, an open one with linear probing (see `table`). A key
-//! belongs to one shard.
+//! A map has 64 [`shards`], each with a lock and a [`table`], an open one with linear probing. A key belongs to
+//! one shard. What a slot of a table has is the maps' difference: the key and the value themselves
+//! ([`cells`]), or a link to a block with both ([`links`]).
 //!
-//! 1. *Changes* take the shard's lock. Each is one store of an entry's state word; what precedes it is in no
-//!    reader's way, and what follows it are counts, which are worked out anew after the holder of the lock
-//!    has died.
-//! 2. *Reads* take no lock. An entry has room for two values, of which the state word says which one counts,
-//!    and the word changes with each change of the entry: who finds the same word before and after has read
-//!    one whole value.
-//! 3. *A full table* is replaced by a larger one, in the shard's table word. It is not changed any more then,
-//!    and freed when nobody has it pinned. A reader without a pin looks at the table word again before it
-//!    believes anything; one that iterates has a pin, and goes on in the old table: it sees each entry that
-//!    is there all the time exactly once.
+//! 1. *Changes* take the shard's lock. Each is one store of a slot's state word, or of its link; what precedes
+//!    it is in no reader's way, and what follows it are counts, which are worked out anew after the holder of
+//!    the lock has died.
+//! 2. *Reads* take no lock. A slot has room for two values, of which the state word says which one counts,
+//!    and the word changes with each change of the slot: who finds the same word before and after has read
+//!    one whole value. A link is pinned.
+//! 3. *A full table* is replaced by a larger one. Who iterates has a pin, and goes on in the old one: it sees
+//!    each entry that is there all the time exactly once.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::error::ShmError;
-use super::lock::{Got, Held};
 use super::object::{self, Object, Place};
 use super::pin::Pin;
 use super::pool::Pool;
 use super::safe::{ShmSafe, bytes_of};
 
+mod bytes;
+mod cells;
 mod entry;
+mod links;
+mod shards;
 mod table;
 
+pub use self::bytes::{BytesEntry, BytesMap, BytesMapIter};
+use self::cells::Cells;
 pub use self::entry::MapEntry;
-use self::table::Table;
-
-const SEED: u64 = 0;
-const SHARDS: u64 = 64;
-/// The first shard, and the distance of two.
-const FIRST: u64 = 64;
-const SHARD: u64 = 64;
-// In a shard: the lock, how many entries live, how many are not empty, the table.
-const LIVE: u64 = 8;
-const USED: u64 = 16;
-const TABLE: u64 = 24;
-const LEN: u64 = FIRST + SHARDS * SHARD;
-/// A reader that is disturbed as often takes the lock.
-const TRIES: u32 = 100;
+pub use self::links::BytesPair;
+use self::shards::Shards;
+use self::table::{Slot, Table};
 
 /// A hash map of `K` to `V` between processes (`Netmcore_hashtbl`), with a header of the user's.
 ///
@@ -68,30 +59,20 @@ const TRIES: u32 = 100;
 /// # Ok::<(), lwt_preemptive::shm::ShmError>(())
 /// ```
 pub struct Map<K, V, H = ()> {
-    object: Object,
-    seed: u64,
-    types: PhantomData<fn(K, V, H) -> (K, V, H)>,
+    shards: Shards<Cells<K, V>>,
+    header: PhantomData<fn(H) -> H>,
 }
 
 impl<K, V, H> Clone for Map<K, V, H> {
     fn clone(&self) -> Self {
-        Map { object: self.object.clone(), seed: self.seed, types: PhantomData }
+        Map { shards: self.shards.clone(), header: PhantomData }
     }
 }
 
 impl<K, V, H> fmt::Debug for Map<K, V, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Map").field(&self.object.place()).finish()
+        f.debug_tuple("Map").field(&self.shards.object.place()).finish()
     }
-}
-
-/// Where a key belongs.
-#[derive(Debug, Clone, Copy)]
-struct Spot {
-    /// The offset of its shard.
-    shard: u64,
-    /// What its entry has of the hash: 48 bits.
-    hash: u64,
 }
 
 impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
@@ -104,11 +85,8 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// # Errors
     /// Those of growing the pool.
     pub fn create(pool: &Pool, header: H) -> Result<Map<K, V, H>, ShmError> {
-        let seed = RandomState::new().hash_one(0_u64);
-        let object = Object::create(pool, Self::KIND, Self::SHAPE, &header, LEN, |block, at| {
-            block.word(at + SEED).store(seed, Relaxed);
-        })?;
-        Ok(Map { object, seed, types: PhantomData })
+        let object = Object::create(pool, Self::KIND, Self::SHAPE, &header, shards::LEN, shards::init)?;
+        Ok(Map { shards: Shards::new(object, Self::BODY), header: PhantomData })
     }
 
     /// Opens the map at a place (`hashtbl_of_descr`).
@@ -116,34 +94,13 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// # Errors
     /// [`ShmError::TypeMismatch`].
     pub fn open(pool: &Pool, place: Place) -> Result<Map<K, V, H>, ShmError> {
-        let object = Object::open::<H>(pool, place, Self::KIND, Self::SHAPE, LEN)?;
-        let seed = object.block().word(Self::BODY + SEED).load(Relaxed);
-        Ok(Map { object, seed, types: PhantomData })
+        let object = Object::open::<H>(pool, place, Self::KIND, Self::SHAPE, shards::LEN)?;
+        Ok(Map { shards: Shards::new(object, Self::BODY), header: PhantomData })
     }
 
     /// Where it is (`descr_of_hashtbl`).
     pub fn place(&self) -> Place {
-        self.object.place()
-    }
-
-    #[inline]
-    fn spot(&self, key: &K) -> Spot {
-        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut hash = self.seed;
-        let (words, rest) = bytes_of(key).as_chunks::<8>();
-        let mut mix = |word: u64| {
-            let wide = u128::from(hash ^ word) * u128::from(FACTOR | 1);
-            hash = (wide as u64) ^ (wide >> 64) as u64;
-            hash = hash.rotate_left(23).wrapping_mul(FACTOR);
-        };
-        words.iter().for_each(|word| mix(u64::from_ne_bytes(*word)));
-        if !rest.is_empty() {
-            let mut word = [0; 8];
-            word[..rest.len()].copy_from_slice(rest);
-            mix(u64::from_ne_bytes(word));
-        }
-        hash ^= hash >> 32;
-        Spot { shard: Self::BODY + FIRST + (hash % SHARDS) * SHARD, hash: hash >> 16 }
+        self.shards.object.place()
     }
 
     /// The value of a key (`find_c`).
@@ -152,24 +109,15 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// [`ShmError::Destroyed`]; [`ShmError::Corrupt`] if what is there is no `V`.
     #[inline]
     pub fn get(&self, key: &K) -> Result<Option<V>, ShmError> {
-        let spot = self.spot(key);
-        let word = self.object.block().word(spot.shard + TABLE);
-        for _ in 0..TRIES {
-            let at = word.load(Acquire);
-            let found = match self.object.linked(spot.shard + TABLE) {
-                None if at == 0 => Some(None),
-                None => None,
-                Some(block) => Table::<K, V>::new(block).read(spot.hash, key),
-            };
-            std::sync::atomic::fence(Acquire);
-            if let Some(found) = found
-                && word.load(Relaxed) == at
-            {
-                self.object.check()?;
-                return found.transpose();
-            }
+        let spot = self.shards.spot(bytes_of(key));
+        let found = self.shards.read(spot.shard, |table, _| match table {
+            None => Some(None),
+            Some(table) => table.read(spot.hash, key),
+        })?;
+        match found {
+            Some(found) => found.transpose(),
+            None => self.entry(*key)?.get(),
         }
-        self.entry(*key)?.get()
     }
 
     /// Whether there is such a key (`mem`).
@@ -205,28 +153,8 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// [`ShmError::Destroyed`].
     #[inline]
     pub fn entry(&self, key: K) -> Result<MapEntry<'_, K, V>, ShmError> {
-        let spot = self.spot(&key);
-        let held = self.lock(spot.shard)?;
-        Ok(MapEntry::new(&self.object, held, spot, key))
-    }
-
-    fn lock(&self, shard: u64) -> Result<Held<'_>, ShmError> {
-        let block = self.object.block();
-        let held = Held::short(self.object.inner(), block.half(shard));
-        self.object.check()?;
-        if held.got == Got::Died {
-            let (live, used) = match self.object.linked(shard + TABLE) {
-                Some(table) => Table::<K, V>::new(table).count(),
-                None => (0, 0),
-            };
-            block.word(shard + LIVE).store(live, Relaxed);
-            block.word(shard + USED).store(used, Relaxed);
-        }
-        Ok(held)
-    }
-
-    fn shards() -> impl Iterator<Item = u64> {
-        (0..SHARDS).map(|shard| Self::BODY + FIRST + shard * SHARD)
+        let spot = self.shards.spot(bytes_of(&key));
+        Ok(MapEntry::new(self.shards.enter(spot)?, spot.hash, key))
     }
 
     /// How many keys there are, at no single moment (`length`).
@@ -234,14 +162,7 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// # Errors
     /// [`ShmError::Destroyed`].
     pub fn len(&self) -> Result<usize, ShmError> {
-        self.object.check()?;
-        Self::shards().try_fold(0, |sum, shard| {
-            // Its holder may have died before it had counted; then this counts anew.
-            if self.object.block().half(shard).load(Relaxed) != 0 {
-                drop(self.lock(shard)?);
-            }
-            Ok(sum + self.object.block().word(shard + LIVE).load(Relaxed) as usize)
-        })
+        self.shards.len()
     }
 
     /// Whether there are none.
@@ -257,16 +178,7 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// # Errors
     /// [`ShmError::Destroyed`], and those of growing the pool.
     pub fn reserve(&self, keys: usize) -> Result<(), ShmError> {
-        // The hash does not deal out evenly.
-        let each = keys as u64 / SHARDS + keys as u64 / SHARDS / 8 + 8;
-        Self::shards().try_for_each(|shard| {
-            let _held = self.lock(shard)?;
-            let slots = self.object.linked(shard + TABLE).map_or(0, |block| Table::<K, V>::new(block).slots);
-            if slots.saturating_mul(3) / 4 < each {
-                entry::grow::<K, V>(&self.object, shard, each)?;
-            }
-            Ok(())
-        })
+        self.shards.reserve(keys)
     }
 
     /// Removes all keys, shard by shard (`clear`).
@@ -274,24 +186,13 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// # Errors
     /// [`ShmError::Destroyed`], [`ShmError::Corrupt`].
     pub fn clear(&self) -> Result<(), ShmError> {
-        Self::shards().try_for_each(|shard| {
-            let _held = self.lock(shard)?;
-            self.drop_table(shard)
-        })
-    }
-
-    fn drop_table(&self, shard: u64) -> Result<(), ShmError> {
-        self.object.inner().replace(self.object.home(shard + TABLE), None)?;
-        self.object.block().word(shard + LIVE).store(0, Release);
-        self.object.block().word(shard + USED).store(0, Release);
-        Ok(())
+        self.shards.clear()
     }
 
     /// All keys and values (`iter`). Nothing is locked: what is there from the beginning to the end comes
     /// once, what comes or goes meanwhile may be missed.
     pub fn iter(&self) -> MapIter<K, V> {
-        let shards = Self::shards().map(|shard| self.object.home(shard + TABLE)).collect();
-        MapIter { object: self.object.clone(), shards, table: None, types: PhantomData }
+        MapIter { tables: Tables::new(&self.shards), types: PhantomData }
     }
 
     /// The header, as it was last written.
@@ -299,7 +200,7 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// # Errors
     /// [`ShmError::Destroyed`], [`ShmError::Corrupt`].
     pub fn header(&self) -> Result<H, ShmError> {
-        self.object.header()
+        self.shards.object.header()
     }
 
     /// Changes the header under a lock of its own, and gives the new one.
@@ -307,7 +208,7 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// # Errors
     /// As [`header`](Map::header).
     pub fn update_header(&self, f: impl FnOnce(H) -> H) -> Result<H, ShmError> {
-        self.object.update_header(f)
+        self.shards.object.update_header(f)
     }
 
     /// Destroys the map with what is in it. Whoever uses it is told.
@@ -315,60 +216,96 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
     /// # Errors
     /// [`ShmError::Corrupt`].
     pub fn destroy(self) -> Result<(), ShmError> {
-        self.object.mark_destroyed();
-        for shard in Self::shards() {
-            let _held = Held::short(self.object.inner(), self.object.block().half(shard));
-            self.drop_table(shard)?;
+        self.shards.destroy()
+    }
+}
+
+/// What a look into a table gives.
+enum Step<R> {
+    Item(R),
+    /// There is no more in it.
+    End,
+    /// It has been replaced, and what was in it may be gone.
+    Again,
+}
+
+/// The tables of a map, one after the other, each pinned while it is looked through.
+struct Tables {
+    object: Object,
+    /// The table words of the shards that are left, the one that it is in at the end.
+    left: Vec<u64>,
+    /// The table that it is in, and where.
+    table: Option<(Pin, u64)>,
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tables").field("left", &self.left.len()).finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    fn new<S: Slot>(shards: &Shards<S>) -> Tables {
+        let object = shards.object.clone();
+        let left = shards.all().map(|shard| object.home(shards::table_word(shard))).collect();
+        Tables { object, left, table: None }
+    }
+
+    /// The next thing that `look` finds in a table, whose word is at an address, from a slot on.
+    fn next<S: Slot, R>(
+        &mut self,
+        mut look: impl FnMut(&Object, &Table<'_, S>, u64, &mut u64) -> Step<Result<R, ShmError>>,
+    ) -> Option<Result<R, ShmError>> {
+        loop {
+            let home = *self.left.last()?;
+            let step = match &mut self.table {
+                Some((pin, slot)) => match self.object.inner().block(pin.at) {
+                    Ok(block) => look(&self.object, &Table::new(block), home, slot),
+                    Err(error) => Step::Item(Err(error)),
+                },
+                None => match self.enter(home) {
+                    Ok(()) if self.table.is_none() => Step::End,
+                    Ok(()) => continue,
+                    Err(error) => Step::Item(Err(error)),
+                },
+            };
+            match step {
+                Step::Item(Ok(found)) => return Some(Ok(found)),
+                Step::Item(Err(error)) => {
+                    // It could come again and again.
+                    (self.table, self.left) = (None, Vec::new());
+                    return Some(Err(error));
+                }
+                Step::Again => self.table = None,
+                Step::End => {
+                    self.table = None;
+                    self.left.pop();
+                }
+            }
         }
-        self.object.destroy(std::iter::empty())
+    }
+
+    /// Pins a table, if there is one.
+    fn enter(&mut self, home: u64) -> Result<(), ShmError> {
+        self.object.check()?;
+        self.table = Pin::new(self.object.inner(), home)?.map(|pin| (pin, 0));
+        Ok(())
     }
 }
 
 /// The iterator of [`Map::iter`].
+#[derive(Debug)]
 pub struct MapIter<K, V> {
-    object: Object,
-    /// The table words of the shards that are left.
-    shards: Vec<u64>,
-    /// The table that it is in, and where.
-    table: Option<(Pin, u64)>,
+    tables: Tables,
     types: PhantomData<fn() -> (K, V)>,
-}
-
-impl<K, V> fmt::Debug for MapIter<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapIter").field("shards", &self.shards.len()).finish_non_exhaustive()
-    }
 }
 
 impl<K: ShmSafe, V: ShmSafe> Iterator for MapIter<K, V> {
     type Item = Result<(K, V), ShmError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some((pin, next)) = &mut self.table {
-                match self.object.inner().block(pin.at) {
-                    Ok(block) => {
-                        if let Some(found) = Table::<K, V>::new(block).next(next) {
-                            return Some(found);
-                        }
-                    }
-                    Err(error) => {
-                        self.table = None;
-                        return Some(Err(error));
-                    }
-                }
-                self.table = None;
-            }
-            let home = self.shards.pop()?;
-            if let Err(error) = self.object.check() {
-                self.shards.clear();
-                return Some(Err(error));
-            }
-            match Pin::new(self.object.inner(), home) {
-                None => return Some(Err(ShmError::TooManyPins)),
-                Some(pin) => self.table = pin.map(|pin| (pin, 0)),
-            }
-        }
+        self.tables
+            .next(|_, table: &Table<'_, Cells<K, V>>, _, slot| table.next(slot).map_or(Step::End, Step::Item))
     }
 }
 

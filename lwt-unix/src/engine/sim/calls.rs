@@ -21,6 +21,20 @@ const LONGEST: usize = 65_507;
 /// The most time between two pieces of what was sent at once, and until a short write is over.
 const GAP: Duration = Duration::from_micros(100);
 
+/// What a call that reads has taken.
+pub(crate) struct Taken {
+    pub(crate) bytes: Vec<u8>,
+    /// Who has sent it.
+    pub(crate) from: RawAddr,
+    /// How much of a datagram is lost, because there was no room for it.
+    pub(crate) left: usize,
+}
+
+/// There is no urgent data.
+fn without_urgent(flags: c_int) -> io::Result<()> {
+    if flags & libc::MSG_OOB == 0 { Ok(()) } else { error(libc::EOPNOTSUPP) }
+}
+
 impl World {
     /// How much of a transfer of `len` bytes a plan of faults lets pass. A datagram is never cut.
     pub(crate) fn cut(&mut self, name: &'static str, id: Id, len: usize) -> usize {
@@ -221,8 +235,9 @@ impl World {
         }
     }
 
-    /// Takes up to `most` bytes, or one datagram of which that much is kept, and who sent it.
-    pub(crate) fn receive(&mut self, id: Id, most: usize, flags: c_int) -> io::Result<(Vec<u8>, RawAddr)> {
+    /// Takes up to `most` bytes, or one datagram of which that much is kept.
+    pub(crate) fn receive(&mut self, id: Id, most: usize, flags: c_int) -> io::Result<Taken> {
+        without_urgent(flags)?;
         let keep = flags & libc::MSG_PEEK != 0;
         let socket = self.socket(id)?;
         let domain = socket.domain;
@@ -233,23 +248,28 @@ impl World {
                 let Some((from, mut bytes)) = next else {
                     return socket.pending().and_then(|()| error(libc::EAGAIN));
                 };
+                let left = bytes.len().saturating_sub(most);
                 bytes.truncate(most);
-                Ok((bytes, from.raw()?))
+                Ok(Taken { bytes, from: from.raw()?, left })
             }
             Role::Stream(stream) if !stream.inbox.is_empty() => {
                 let n = most.min(stream.inbox.len());
                 if keep {
-                    return Ok((stream.inbox.iter().take(n).copied().collect(), peer));
+                    let bytes = stream.inbox.iter().take(n).copied().collect();
+                    return Ok(Taken { bytes, from: peer, left: 0 });
                 }
                 let bytes = stream.inbox.drain(..n).collect();
                 let other = stream.other;
                 self.travel(domain, other, What::Read(n));
-                Ok((bytes, peer))
+                Ok(Taken { bytes, from: peer, left: 0 })
             }
             Role::Stream(stream) => {
                 let over = stream.ended || stream.deaf || stream.reset || most == 0;
                 socket.pending()?;
-                if over { Ok((Vec::new(), peer)) } else { error(libc::EAGAIN) }
+                if !over {
+                    return error(libc::EAGAIN);
+                }
+                Ok(Taken { bytes: Vec::new(), from: peer, left: 0 })
             }
             Role::Connecting(_) => error(libc::EAGAIN),
             Role::Idle | Role::Listener(_) => socket.pending().and_then(|()| error(libc::ENOTCONN)),
@@ -257,7 +277,14 @@ impl World {
     }
 
     /// Sends from the front of `bytes`, or a datagram.
-    pub(crate) fn send(&mut self, id: Id, bytes: &[u8], to: Option<&RawAddr>) -> io::Result<usize> {
+    pub(crate) fn send(
+        &mut self,
+        id: Id,
+        bytes: &[u8],
+        to: Option<&RawAddr>,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        without_urgent(flags)?;
         self.socket(id)?.pending()?;
         let window = self.sim.window;
         let socket = self.socket(id)?;

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+pub(crate) use self::calls::Taken;
 pub(crate) use self::socket::Id;
 pub(crate) use self::world::World;
 use super::registration::Direction;

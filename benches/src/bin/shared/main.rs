@@ -1,0 +1,110 @@
+//! Shared memory beside its peers: locks, queues, mailboxes and maps between processes.
+//!
+//! ```text
+//! shared [FILTER ...] [--rounds N] [--list]
+//! shared --measure ROW SIDE
+//! ```
+//!
+//! | row | peers |
+//! |---|---|
+//! | `lock` | a robust mutex of the C library between processes; a mutex of the standard library inside one |
+//! | `queue` | a pipe |
+//! | `mailbox-1`, `-3`, `-8` | a ring in shared memory with spinning, as the limit; a pipe; `ipc-channel`; `iceoryx2` |
+//! | `map-…-1`, `-4` | a table with compare-and-swap in shared memory, as the limit; LMDB by `heed` |
+//!
+//! Work of several processes is timed from the moment when all begin until the last has ended, and divided by
+//! what all have done together.
+
+mod fleet;
+mod limits;
+mod ours;
+mod peers;
+#[path = "../../sides.rs"]
+mod sides;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use sides::{Outcome, Row};
+
+macro_rules! mailbox {
+    ($name:literal, $senders:literal) => {
+        Row {
+            name: $name,
+            what: concat!($senders, " processes send 64 bytes to one"),
+            sides: &[
+                ("lwt", || ours::mailbox($senders)),
+                ("C ring, spin", || limits::ring($senders)),
+                ("pipe", || limits::pipe($senders)),
+                ("ipc-channel", || peers::ipc_channel($senders)),
+                ("iceoryx2", || peers::iceoryx($senders)),
+            ],
+        }
+    };
+}
+
+macro_rules! map {
+    ($name:literal, $processes:literal, $what:literal, $read:literal) => {
+        Row {
+            name: $name,
+            what: concat!($what, " of a million keys, ", $processes, " processes"),
+            sides: &[
+                ("lwt", || ours::map($processes, $read)),
+                ("C table, CAS", || limits::table($processes, $read)),
+                ("heed", || peers::heed($processes, $read)),
+            ],
+        }
+    };
+}
+
+const ROWS: [Row; 9] = [
+    Row {
+        name: "lock",
+        what: "lock + unlock that nobody else wants",
+        sides: &[("lwt", ours::lock), ("C robust mutex", limits::robust), ("std", limits::std_mutex)],
+    },
+    Row { name: "queue", what: "push + pop", sides: &[("lwt", ours::queue), ("pipe", limits::pipe_pair)] },
+    mailbox!("mailbox-1", 1),
+    mailbox!("mailbox-3", 3),
+    mailbox!("mailbox-8", 8),
+    map!("map-insert-1", 1, "insert", false),
+    map!("map-insert-4", 4, "insert", false),
+    map!("map-read-1", 1, "read", true),
+    map!("map-read-4", 4, "read", true),
+];
+
+fn main() -> ExitCode {
+    sides::main(&ROWS)
+}
+
+/// The messages of a mailbox's row, and the keys of a map's.
+const MESSAGES: u64 = 1_000_000;
+const KEYS: u64 = 1_000_000;
+/// The length of a message.
+const LENGTH: usize = 64;
+
+/// Nanoseconds per operation of `operation`, which is told how often to do it; once before it counts.
+fn timed(times: u64, mut operation: impl FnMut(u64)) -> Outcome {
+    operation(times / 10);
+    let begin = Instant::now();
+    operation(times);
+    Ok(begin.elapsed().as_nanos() as f64 / times as f64)
+}
+
+/// Spreads a number over all bits: the keys.
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The keys that a process inserts, or reads: then another one's, in any order.
+fn keys(processes: u64, index: u64, read: bool) -> impl Iterator<Item = u64> {
+    let each = KEYS / processes;
+    let of = if read { (index + 1) % processes } else { index };
+    (0..each).map(move |turn| {
+        let turn = if read { mixed(turn) % each } else { turn };
+        mixed(turn * processes + of)
+    })
+}

@@ -1,0 +1,204 @@
+//! One generation of a service's workers: each kept alive by a task of its own.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use lwt_core::{Canceller, Error, Promise, Resolver, all, pick, spawn, wait};
+use lwt_unix::fd;
+use lwt_unix::process::{Pid, Status};
+use lwt_unix::sleep;
+
+use super::service::{GivenUp, Settings};
+
+/// What happens to a service's workers: what [`Prefork::on_event`](super::Prefork::on_event) is told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A worker has been started.
+    Started(Pid),
+    /// It serves.
+    Ready(Pid),
+    /// It has ended.
+    Ended {
+        /// Which process it was; none if it could not even be started.
+        pid: Option<Pid>,
+        /// How the process ended.
+        status: Option<Status>,
+        /// Why, if its function did not return: a [`WorkerFailure`](crate::worker::WorkerFailure), or
+        /// [`Canceled`](lwt_core::Canceled) if it was asked to end and was too slow.
+        failure: Option<Error>,
+        /// Whether it was asked to.
+        asked: bool,
+    },
+}
+
+/// What a worker of a service is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkerState {
+    /// It has not said yet that it serves.
+    Starting,
+    /// It serves.
+    Serving,
+    /// It was asked to end, and finishes what it has.
+    Draining,
+}
+
+/// A worker that runs.
+pub(super) struct Run {
+    pub(super) pid: Promise<Pid>,
+    /// Resolved with the function's end.
+    pub(super) result: Promise<()>,
+    /// Resolved when the process has gone.
+    pub(super) gone: Promise<Status>,
+}
+
+/// Starts a worker, which says by this pipe that it is ready.
+pub(super) type Launch = Box<dyn Fn(OwnedFd) -> Run>;
+
+pub(super) struct Generation {
+    settings: Rc<Settings>,
+    launch: Launch,
+    live: RefCell<Vec<Rc<Live>>>,
+    /// How many have ended in a row before they had served for a while.
+    failures: Cell<u32>,
+    ending: Promise<()>,
+    end: Cell<Option<Resolver<()>>>,
+}
+
+struct Live {
+    pid: Cell<Option<Pid>>,
+    state: Cell<WorkerState>,
+    stop: Canceller,
+}
+
+impl Generation {
+    /// Starts all workers. The first promise is fulfilled when all are ready, the second when the generation
+    /// has ended; both are rejected when it is given up.
+    pub(super) fn start(
+        settings: Rc<Settings>,
+        launch: Launch,
+    ) -> (Rc<Generation>, Promise<()>, Promise<()>) {
+        let (ending, end) = wait();
+        let generation = Rc::new(Generation {
+            settings,
+            launch,
+            live: RefCell::default(),
+            failures: Cell::new(0),
+            ending,
+            end: Cell::new(Some(end)),
+        });
+        let mut readiness = Vec::new();
+        let mut members = Vec::new();
+        for _ in 0..generation.settings.workers {
+            let (ready, resolver) = wait();
+            readiness.push(ready);
+            members.push(spawn(Rc::clone(&generation).keep(resolver)));
+        }
+        (generation, all(readiness).map(drop), all(members).map(drop))
+    }
+
+    /// Asks all to end, and starts none any more.
+    pub(super) fn end(&self) {
+        if let Some(end) = self.end.take() {
+            end.wakeup_later(());
+        }
+        let live = self.live.borrow().clone();
+        for worker in live {
+            worker.state.set(WorkerState::Draining);
+            worker.stop.cancel();
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        !self.ending.is_pending()
+    }
+
+    pub(super) fn workers(&self) -> Vec<(Pid, WorkerState)> {
+        let live = self.live.borrow();
+        live.iter().filter_map(|worker| Some((worker.pid.get()?, worker.state.get()))).collect()
+    }
+
+    /// Keeps one worker alive until the generation ends.
+    async fn keep(self: Rc<Self>, ready: Resolver<()>) -> Result<(), Error> {
+        let mut ready = Some(ready);
+        let mut attempt = 0;
+        while !self.is_ending() {
+            let (served, failure) = self.one(&mut ready).await;
+            if self.is_ending() {
+                break;
+            }
+            if served.is_some_and(|served| served >= self.settings.healthy) {
+                self.failures.set(0);
+                attempt = 0;
+                continue;
+            }
+            self.failures.set(self.failures.get() + 1);
+            let serving = |worker: &Rc<Live>| worker.state.get() == WorkerState::Serving;
+            if self.failures.get() >= self.settings.attempts && !self.live.borrow().iter().any(serving) {
+                self.end();
+                return Err(GivenUp::new(self.failures.get(), failure).into());
+            }
+            attempt += 1;
+            let delay = sleep(self.settings.back_off.delay(attempt));
+            pick([delay, self.ending.clone().protected()]).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs one worker to its end: how long it has served, if it did, and why it ended.
+    async fn one(&self, ready: &mut Option<Resolver<()>>) -> (Option<Duration>, Option<Error>) {
+        let (reader, writer) = match fd::pipe_in() {
+            Ok(pipe) => pipe,
+            Err(error) => {
+                self.tell(Event::Ended {
+                    pid: None,
+                    status: None,
+                    failure: Some(error.clone()),
+                    asked: false,
+                });
+                return (None, Some(error));
+            }
+        };
+        let Run { pid, result, gone } = (self.launch)(writer);
+        let live = Rc::new(Live {
+            pid: Cell::new(None),
+            state: Cell::new(WorkerState::Starting),
+            stop: result.canceller(),
+        });
+        self.live.borrow_mut().push(Rc::clone(&live));
+
+        let mut began = None;
+        if let Ok(pid) = pid.await {
+            live.pid.set(Some(pid));
+            self.tell(Event::Started(pid));
+            // The end of the pipe without a byte is the worker's end.
+            if let Ok(1..) = reader.read(&mut [0]).await {
+                began = Some(Instant::now());
+                if live.state.get() == WorkerState::Starting {
+                    live.state.set(WorkerState::Serving);
+                }
+                self.tell(Event::Ready(pid));
+                if let Some(ready) = ready.take() {
+                    ready.wakeup_later(());
+                }
+            }
+        }
+        drop(reader);
+        let failure = result.await.err();
+        let status = gone.await.ok();
+        self.live.borrow_mut().retain(|other| !Rc::ptr_eq(other, &live));
+        let asked = live.state.get() == WorkerState::Draining;
+        let pid = live.pid.get();
+        self.tell(Event::Ended { pid, status, failure: failure.clone(), asked });
+        (began.map(|began| began.elapsed()), failure)
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(tell) = &self.settings.on_event {
+            tell(event);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The worker's side of a service.
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::SocketAddr as UnixAddr;
+use std::rc::Rc;
+
+use lwt_core::{Error, Promise, Resolver, pick, spawn, wait};
+use lwt_unix::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use lwt_unix::signal::{self, SIGTERM};
+
+use super::{READY, SOCKET};
+use crate::worker::{self, Level};
+
+/// The socket that the service listens at.
+///
+/// # Errors
+/// If this process is no worker of a service, or has taken the socket already.
+pub fn socket() -> Result<OwnedFd, Error> {
+    worker::passed(SOCKET).ok_or_else(|| Error::msg("there is no socket: this is no worker of a service"))
+}
+
+/// Tells the service that this worker serves. [`serve`] does that itself.
+///
+/// Until a worker has said so it is not asked to end, and a [reload](super::Service::reload) waits for it. To
+/// say it once more means nothing.
+pub fn ready() {
+    if let Some(pipe) = worker::passed(READY) {
+        // If the service has gone there is nobody to be told, and this worker ends with it.
+        let _ = File::from(pipe).write_all(&[1]);
+    }
+}
+
+/// Fulfilled when this worker is asked to end (`SIGTERM`), and then for every caller. A cancel ends one wait.
+///
+/// Who holds connections that may stay for long listens to this, and closes them when they are idle.
+pub fn draining() -> Promise<()> {
+    thread_local! {
+        static ASKED: RefCell<Option<Promise<()>>> = const { RefCell::new(None) };
+    }
+    ASKED.with(|asked| {
+        let mut asked = asked.borrow_mut();
+        asked.get_or_insert_with(|| signal::next(SIGTERM).map(drop)).clone().protected()
+    })
+}
+
+/// Serves the service's socket, until it is time to end: the body of most services.
+///
+/// `handle` is called with each connection and where it comes from, and what it returns runs as a task. When
+/// the worker is [asked to end](draining) it accepts nothing more, closes its handle on the socket, and waits
+/// for the tasks. A task that fails is told to the program, as a line of its log.
+///
+/// The connections are [`TcpStream`]s or [`UnixStream`]s, whichever the socket is for.
+///
+/// # Errors
+/// If there is no such socket, or accepting fails for another reason than a lack of descriptors.
+pub async fn serve<S, F, P>(mut handle: F) -> Result<(), Error>
+where
+    S: Connection,
+    F: FnMut(S, S::Address) -> P + 'static,
+    P: Future<Output = Result<(), Error>> + 'static,
+{
+    let listener = S::listener(socket()?)?;
+    let open = Rc::new(Open::default());
+    let tasks = Rc::clone(&open);
+    let asked = draining();
+    let accepting =
+        spawn(async move { S::each(&listener, |stream, peer| tasks.add(spawn(handle(stream, peer)))).await });
+    ready();
+    // The listener is dropped with the accepting, and so closed here.
+    pick([accepting, asked]).await?;
+    open.none_left().await
+}
+
+/// The tasks of the connections.
+#[derive(Default)]
+struct Open {
+    count: Cell<usize>,
+    waiting: Cell<Option<Resolver<()>>>,
+}
+
+impl Open {
+    fn add(self: &Rc<Open>, task: Promise<()>) {
+        self.count.set(self.count.get() + 1);
+        let open = Rc::clone(self);
+        task.on_any(move |ended| {
+            if let Err(error) = ended {
+                // If the program does not hear it, this worker ends.
+                let _ = worker::log(Level::Info, format_args!("a connection: {error}"));
+            }
+            open.count.set(open.count.get() - 1);
+            if open.count.get() == 0
+                && let Some(waiting) = open.waiting.take()
+            {
+                waiting.wakeup_later(());
+            }
+        });
+    }
+
+    fn none_left(&self) -> Promise<()> {
+        if self.count.get() == 0 {
+            return Promise::ready(());
+        }
+        let (promise, resolver) = wait();
+        self.waiting.set(Some(resolver));
+        promise
+    }
+}
+
+/// A connection that [`serve`] can accept: a [`TcpStream`] or a [`UnixStream`].
+pub trait Connection: Sized + 'static {
+    /// What accepts it.
+    type Listener: 'static;
+    /// Where it comes from.
+    type Address: 'static;
+
+    /// The listener of a descriptor.
+    ///
+    /// # Errors
+    /// If it is none of this kind.
+    fn listener(fd: OwnedFd) -> Result<Self::Listener, Error>;
+
+    /// Calls `handle` for every connection, through shortages of descriptors, until accepting fails.
+    fn each(
+        listener: &Self::Listener,
+        handle: impl FnMut(Self, Self::Address),
+    ) -> impl Future<Output = Result<(), Error>>;
+}
+
+macro_rules! connections {
+    ($($stream:ty, $listener:ty, $plain:ty, $address:ty;)*) => {$(
+        impl Connection for $stream {
+            type Listener = $listener;
+            type Address = $address;
+
+            fn listener(fd: OwnedFd) -> Result<$listener, Error> {
+                <$listener>::try_from(<$plain>::from(fd))
+            }
+
+            async fn each(listener: &$listener, mut handle: impl FnMut(Self, $address)) -> Result<(), Error> {
+                let mut incoming = listener.incoming();
+                loop {
+                    let (stream, peer) = incoming.next().await?;
+                    handle(stream, peer);
+                }
+            }
+        }
+    )*};
+}
+
+connections! {
+    TcpStream, TcpListener, std::net::TcpListener, SocketAddr;
+    UnixStream, UnixListener, std::os::unix::net::UnixListener, UnixAddr;
+}

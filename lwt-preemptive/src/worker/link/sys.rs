@@ -1,0 +1,96 @@
+//! What a link asks the system for besides mappings: its file, bells, and sleep until one is rung. Descriptors
+//! are close-on-exec, and no bell blocks.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::shm::{ShmError, sys as memory};
+
+fn plain(error: ShmError) -> io::Error {
+    match error {
+        ShmError::System { error, .. } => error,
+        other => io::Error::other(other),
+    }
+}
+
+/// A file without a name, of so many bytes, that never shrinks.
+///
+/// # Errors
+/// The system's.
+pub(super) fn file(len: usize) -> io::Result<OwnedFd> {
+    let file = memory::memfd_create(c"lwt-link").map_err(plain)?;
+    reserve(file.as_fd(), 0, len)?;
+    memory::seal(file.as_fd()).map_err(plain)?;
+    Ok(file)
+}
+
+/// Whether a file has so many bytes, for good.
+///
+/// # Errors
+/// The system's.
+pub(super) fn has(file: BorrowedFd<'_>, len: u64) -> io::Result<bool> {
+    Ok(memory::is_sealed(file) && memory::length(file).map_err(plain)? >= len)
+}
+
+/// Reserves the space of a range, and makes the file longer if it ends before that.
+///
+/// # Errors
+/// The system's.
+pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, len: usize) -> io::Result<()> {
+    memory::fallocate(file, from, len as u64).map_err(plain)
+}
+
+/// A descriptor that is rung by writing to it, and is readable until it is hushed.
+#[derive(Debug)]
+pub(crate) struct Bell(File);
+
+impl From<OwnedFd> for Bell {
+    fn from(fd: OwnedFd) -> Bell {
+        Bell(File::from(fd))
+    }
+}
+
+impl Bell {
+    /// # Errors
+    /// The system's.
+    pub(super) fn new() -> io::Result<Bell> {
+        // SAFETY: the call takes two numbers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call has made it, for us.
+        Ok(Bell::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    pub(super) fn ring(&self) {
+        // One that is too full to be written to is readable, so nothing that goes wrong needs an answer; and a
+        // descriptor that does not block is not interrupted.
+        let _ = (&self.0).write(&1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn hush(&self) {
+        let _ = (&self.0).read(&mut [0; 8]);
+    }
+}
+
+/// Sleeps until the bell is rung, or the other end of `life` is closed: then it is false.
+///
+/// # Errors
+/// The system's.
+pub(super) fn sleep(bell: &Bell, life: BorrowedFd<'_>) -> io::Result<bool> {
+    let entry = |fd: BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    let mut entries = [entry(bell.fd(), libc::POLLIN), entry(life, 0)];
+    // SAFETY: pointer and length are those of one exclusive borrow.
+    let ready = unsafe { libc::poll(entries.as_mut_ptr(), 2, -1) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(true) } else { Err(error) };
+    }
+    Ok(entries[1].revents == 0)
+}

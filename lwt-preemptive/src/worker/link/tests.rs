@@ -1,0 +1,210 @@
+//! The two sides of a link on two threads of one process.
+
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// A link whose far side runs `far` on a thread, and the loop's bell.
+fn pair(far: impl FnOnce(Far) + Send + 'static) -> (Near, Bell, thread::JoinHandle<()>) {
+    let bell = Bell::new().expect("a bell");
+    let (near, parts) = link(bell.fd()).expect("a link");
+    let thread = thread::spawn(move || far(Far::new(parts).expect("the other side")));
+    (near, bell, thread)
+}
+
+fn frame(kind: u8, id: u64) -> Frame {
+    Frame { kind, id, extra: !id }
+}
+
+/// Sends back what comes, until a frame of kind 0.
+fn echo(mut far: Far) {
+    let mut buffer = Vec::new();
+    loop {
+        let (frame, bytes) = far.receive(&mut buffer).expect("a message");
+        let bytes = bytes.to_vec();
+        if frame.kind == 0 {
+            return;
+        }
+        if bytes.len() > SHORT {
+            let mut draft = far.draft().expect("a segment");
+            draft.extend(&bytes).expect("memory");
+            far.send(frame, Body::Long(draft)).expect("sent");
+        } else {
+            far.send(frame, Body::Short(&bytes)).expect("sent");
+        }
+    }
+}
+
+/// The next message, as a loop waits for it.
+fn receive(near: &mut Near, bell: &Bell, buffer: &mut Vec<u8>) -> (Frame, Vec<u8>) {
+    loop {
+        near.link.flush().expect("sound");
+        if let Some((frame, bytes)) = near.link.receive(buffer).expect("sound") {
+            return (frame, bytes.to_vec());
+        }
+        if near.link.prepare_sleep().expect("sound") {
+            let (_open, reader) = (&near._life, bell.fd());
+            sys::sleep(bell, reader).expect("slept");
+            bell.hush();
+        }
+        near.link.awake();
+    }
+}
+
+fn send(near: &mut Near, frame: Frame, bytes: &[u8]) {
+    if bytes.len() <= SHORT {
+        return near.link.send(frame, Body::Short(bytes)).expect("sent");
+    }
+    let mut draft = near.link.draft().expect("memory").expect("a segment");
+    for part in bytes.chunks(100_000) {
+        draft.extend(part).expect("memory");
+    }
+    near.link.send(frame, Body::Long(draft)).expect("sent");
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 7 + len) as u8).collect()
+}
+
+#[test]
+fn messages_of_all_lengths_come_back_in_order() {
+    let (mut near, bell, thread) = pair(echo);
+    let lengths = [0, 1, 7, 8, 9, 64, 1000, SHORT - 1, SHORT, SHORT + 1, 300_000, 5_000_000, 3];
+    let mut buffer = Vec::new();
+    for round in 0..3 {
+        for (id, len) in (round * 100..).zip(lengths) {
+            send(&mut near, frame(3, id), &pattern(len));
+        }
+        for (id, len) in (round * 100..).zip(lengths) {
+            assert_eq!(receive(&mut near, &bell, &mut buffer), (frame(3, id), pattern(len)));
+        }
+    }
+    send(&mut near, frame(0, 0), &[]);
+    thread.join().expect("the other side");
+}
+
+#[test]
+fn more_than_fits_waits_its_turn() {
+    let (mut near, bell, thread) = pair(echo);
+    let mut buffer = Vec::new();
+    let message = pattern(10_000);
+    for id in 0..500 {
+        send(&mut near, frame(1, id), &message);
+    }
+    for id in 0..500 {
+        assert_eq!(receive(&mut near, &bell, &mut buffer).0, frame(1, id));
+    }
+    send(&mut near, frame(0, 0), &[]);
+    thread.join().expect("the other side");
+}
+
+#[test]
+fn the_end_of_the_program_ends_the_wait_of_the_worker() {
+    let (near, _bell, thread) = pair(|mut far| {
+        let mut buffer = Vec::new();
+        assert!(matches!(far.receive(&mut buffer), Err(LinkError::Gone(Gone))));
+    });
+    thread::sleep(Duration::from_millis(5));
+    drop(near);
+    thread.join().expect("the other side");
+}
+
+#[test]
+fn a_segment_stays_as_long_as_it_is_read() {
+    let (mut near, bell, thread) = pair(echo);
+    let mut buffer = Vec::new();
+    let mut held = Vec::new();
+    for id in 0..20 {
+        send(&mut near, frame(1, id), &pattern(100_000 + id as usize));
+        loop {
+            near.link.flush().expect("sound");
+            if let Some((got, Bytes::Long(segment))) = near.link.receive(&mut buffer).expect("sound") {
+                assert_eq!(got.id, id);
+                held.push(segment);
+                break;
+            }
+            thread::yield_now();
+        }
+        bell.hush();
+    }
+    for (id, segment) in held.iter().enumerate() {
+        assert!(**segment == pattern(100_000 + id));
+    }
+    drop(held);
+    send(&mut near, frame(0, 0), &[]);
+    thread.join().expect("the other side");
+}
+
+#[test]
+fn a_job_is_begun_or_withdrawn_and_never_both() {
+    let (near, _bell, thread) = pair(|far| drop(far));
+    thread.join().expect("the other side");
+    let claims = near.link.claims();
+    claims.offer(5);
+    assert!(claims.begin(5) && !claims.begin(5));
+    assert_eq!(claims.withdraw(5), Claimed::Begun);
+    assert!(!claims.is_asked(5));
+    claims.ask(5);
+    assert!(claims.is_asked(5));
+    claims.offer(5 + AHEAD as u64);
+    assert!(!claims.begin(5) && !claims.is_asked(5));
+    assert_eq!(claims.withdraw(5 + AHEAD as u64), Claimed::Withdrawn);
+    assert!(!claims.begin(5 + AHEAD as u64));
+}
+
+#[test]
+fn what_a_broken_side_writes_is_found_out() {
+    let (mut near, _bell, thread) = pair(|far| {
+        // A length that no ring has.
+        far.link.out.scribble(u64::MAX);
+    });
+    thread.join().expect("the other side");
+    assert!(matches!(near.link.receive(&mut Vec::new()), Err(LinkError::Broken(_))));
+    let (mut near, bell, thread) = pair(|mut far| {
+        let put = far.link.out.put(frame(1, 1), Some(200), &u64::MAX.to_ne_bytes());
+        assert!(put.is_ok());
+        far.link.theirs.ring();
+    });
+    thread.join().expect("the other side");
+    assert!(sys::sleep(&bell, near._life.as_fd()).is_ok());
+    assert!(matches!(near.link.receive(&mut Vec::new()), Err(LinkError::Broken(_))));
+}
+
+/// A figure to look at: `cargo test --release -p lwt-preemptive --lib link::tests::speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let (mut near, bell, thread) = pair(echo);
+    let mut buffer = Vec::new();
+    let mut spin_receive = |near: &mut Near| loop {
+        if near.link.receive(&mut buffer).expect("sound").is_some() {
+            return;
+        }
+        std::hint::spin_loop();
+    };
+    for round in 0..3 {
+        let begin = Instant::now();
+        for id in 0..100_000 {
+            send(&mut near, frame(1, id), &[7; 64]);
+            spin_receive(&mut near);
+        }
+        println!("round {round}: {:?} a round trip", begin.elapsed() / 100_000);
+        let begin = Instant::now();
+        for id in 0..64 {
+            send(&mut near, frame(1, id), &[7; 64]);
+        }
+        for id in 64..1_000_000 {
+            spin_receive(&mut near);
+            send(&mut near, frame(1, id), &[7; 64]);
+        }
+        for _ in 0..64 {
+            spin_receive(&mut near);
+        }
+        println!("round {round}: {:?} each, 64 in flight", begin.elapsed() / 1_000_000);
+    }
+    drop(bell);
+    send(&mut near, frame(0, 0), &[]);
+    thread.join().expect("the other side");
+}

@@ -1,0 +1,363 @@
+//! Pools of workers: jobs, their order, the queue and its bound, cancels, messages.
+
+mod worker_common;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use lwt_core::{Error, join};
+use lwt_preemptive::worker::pool::{Event, Filled, OnCancel, Options, Pool, is_cancelled};
+use lwt_preemptive::worker::{self, Level, Message, Way, WorkerFailure};
+use lwt_preemptive::workers;
+use worker_common::{failure, until};
+
+fn square(number: u64) -> u64 {
+    number * number
+}
+
+fn nothing() {}
+
+async fn later(milliseconds: u64) -> u64 {
+    lwt_unix::sleep(Duration::from_millis(milliseconds)).await.unwrap();
+    milliseconds
+}
+
+fn reversed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.reverse();
+    bytes
+}
+
+fn panics(text: String) -> u32 {
+    panic!("it says {text}");
+}
+
+fn nap(milliseconds: u64) -> u32 {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    std::process::id()
+}
+
+fn unlisted() {}
+
+/// Works until it is cancelled, and leaves a mark then.
+fn until_cancelled(mark: String) {
+    std::fs::write(format!("{mark}.begun"), "").unwrap();
+    while !is_cancelled() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::fs::write(mark, "").unwrap();
+}
+
+/// Does not look whether it is cancelled.
+fn deaf(mark: String) -> u32 {
+    std::fs::write(mark, "").unwrap();
+    worker_common::hang();
+    0
+}
+
+fn talks(number: u32) -> u32 {
+    worker::progress(&number).unwrap();
+    worker::log(Level::Info, format_args!("at {number}")).unwrap();
+    number
+}
+
+fn pool(way: Way, workers: usize) -> Pool {
+    Pool::new(Options::new().way(way).workers(workers)).expect("a pool")
+}
+
+/// A name in a directory of its own, which is removed with it.
+struct Mark(std::path::PathBuf);
+
+impl Mark {
+    fn new(of: &str) -> Mark {
+        let unique = Instant::now().elapsed().as_nanos() as usize + std::ptr::from_ref(&of) as usize;
+        let directory = std::env::temp_dir().join(format!("lwt-{of}-{}-{unique}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        Mark(directory)
+    }
+
+    fn path(&self) -> String {
+        self.0.join("mark").to_string_lossy().into_owned()
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.join("mark").exists()
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.join("mark.begun").exists()
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn results(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 2);
+    assert_eq!(pool.submit(square, 12).await?, 144);
+    pool.submit(nothing, ()).await?;
+    assert_eq!(join!(pool.submit(later, 3), pool.submit(later, 1)).await?, (3, 1));
+    for len in [0, 1, 1000, 16_000, 16_384, 17_000, 1_000_000, 9_000_000, 10] {
+        let bytes: Vec<u8> = (0..len).map(|at: usize| at as u8).collect();
+        let back = pool.submit(reversed, bytes.clone()).await?;
+        assert!(back.iter().rev().eq(&bytes), "{len}");
+    }
+    assert_eq!(pool.stats().answered, 13);
+    assert_eq!(pool.stats().started, 2);
+    pool.shutdown(Duration::from_secs(10)).await
+}
+
+async fn long_results_in_place(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 1);
+    let mut kept = Vec::new();
+    for many in [0_usize, 1, 5000, 1_000_000] {
+        let numbers = pool.call().in_place(counted, many).await?;
+        assert!(numbers.iter().zip(0_u64..).all(|(number, expected)| *number == expected));
+        assert_eq!(numbers.len(), many);
+        kept.push(numbers);
+        let copied = pool.submit(counted, many).await?.into_vec();
+        assert_eq!(copied.len(), many);
+        assert!(copied.iter().zip(0..).all(|(number, expected)| *number == expected));
+        let (before, behind) = pool.submit(two_counts, many).await?;
+        assert!(before.len() == many && before.into_vec() == behind.into_vec());
+        let text = pool.call().in_place(letters, many).await?;
+        assert!(text.len() == many && text.chars().all(|letter| letter == 'x'));
+    }
+    drop(pool);
+    for (numbers, many) in kept.iter().zip([0, 1, 5000, 1_000_000]) {
+        assert!(numbers.len() == many && numbers.iter().zip(0_u64..).all(|(one, other)| *one == other));
+    }
+    Ok(())
+}
+
+fn counted(many: usize) -> Filled<u64> {
+    Filled::new(many, |numbers| numbers.iter_mut().zip(0..).for_each(|(number, value)| *number = value))
+}
+
+fn two_counts(many: usize) -> (Filled<u64>, Filled<u64>) {
+    (counted(many), counted(many))
+}
+
+fn letters(many: usize) -> String {
+    "x".repeat(many)
+}
+
+async fn results_in_order(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 3);
+    let most = Rc::new(Cell::new(0));
+    let (seen, looked) = (Rc::clone(&most), pool.clone());
+    let arguments = (0..2000_u64).inspect(move |_| {
+        let stats = looked.stats();
+        seen.set(seen.get().max(stats.queued + stats.running));
+    });
+    let squares = pool.map(square, arguments, 50).await?;
+    assert!(squares.iter().zip(0..2000).all(|(square, number)| *square == number * number));
+    assert_eq!(squares.len(), 2000);
+    assert!(most.get() <= 50, "{}", most.get());
+    assert!(pool.map(square, std::iter::empty(), 5).await?.is_empty());
+    let error = pool.map(panics, ["a".to_owned(), "b".to_owned()], 1).await.unwrap_err();
+    assert!(error.to_string().contains("it says a"));
+    Ok(())
+}
+
+async fn panics_are_told(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 1);
+    let error = pool.submit(panics, "no".to_owned()).await.unwrap_err();
+    let WorkerFailure::Panic { message, place } = failure(&error) else { panic!("{error:?}") };
+    assert_eq!(message, "it says no");
+    assert!(place.as_ref().is_some_and(|place| place.contains("worker_pool_jobs.rs")), "{place:?}");
+    // The worker goes on.
+    assert_eq!(pool.submit(square, 3).await?, 9);
+    assert_eq!((pool.stats().started, pool.stats().failed), (1, 1));
+    let error = pool.submit(unlisted, ()).await.unwrap_err();
+    assert!(matches!(failure(&error), WorkerFailure::Unregistered { .. }));
+    Ok(())
+}
+
+async fn many_in_flight(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 3);
+    let jobs: Vec<_> = (0..5000).map(|number| pool.submit(square, number)).collect();
+    let squares = lwt_core::all(jobs).await?;
+    assert!(squares.iter().zip(0..).all(|(square, number)| *square == number * number));
+    let stats = pool.stats();
+    assert_eq!((stats.queued, stats.running, stats.busy, stats.answered), (0, 0, 0, 5000));
+    Ok(())
+}
+
+async fn idle_workers_take_over(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(Options::new().way(way).workers(2).ahead(64))?;
+    // One worker gets the hours behind its long job back to the other.
+    let long = pool.submit(nap, 3_600_000);
+    let short: Vec<_> = (0..100).map(|_| pool.submit(nap, 1)).collect();
+    let pids = lwt_core::all(short).await?;
+    assert!(pids.iter().all(|pid| *pid == pids[0]), "one worker is busy for an hour");
+    assert!(pool.stats().moved > 0);
+    assert!(long.is_pending());
+    long.cancel();
+    drop(long);
+    pool.shutdown(Duration::ZERO).await
+}
+
+async fn the_queue_has_a_bound(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(Options::new().way(way).workers(1).ahead(1).queue(3))?;
+    let mut jobs: Vec<_> = (0..4).map(|_| pool.submit(nap, 20)).collect();
+    let full = pool.try_submit(nap, 7).unwrap_err();
+    assert_eq!(full.0, 7);
+    let room = pool.room();
+    assert!(room.is_pending());
+    assert_eq!(pool.stats().queued, 3);
+    room.await?;
+    assert!(pool.stats().queued < 3);
+    jobs.push(pool.try_submit(nap, 1).expect("room"));
+    lwt_core::all(jobs).await?;
+    assert!(!pool.room().is_pending());
+    Ok(())
+}
+
+async fn a_producer_is_held_back(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(Options::new().way(way).workers(1).ahead(2).queue(4))?;
+    let mut jobs = Vec::new();
+    for number in 0..200 {
+        pool.room().await?;
+        let stats = pool.stats();
+        assert!(stats.queued < 4, "{stats:?}");
+        jobs.push(pool.submit(square, number));
+    }
+    assert_eq!(lwt_core::all(jobs).await?.len(), 200);
+    Ok(())
+}
+
+async fn cancelled_in_the_queue(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(Options::new().way(way).workers(1).ahead(4))?;
+    let mark = Mark::new("queue");
+    let busy = pool.submit(nap, 50);
+    // One that was sent ahead, one that waits.
+    let sent = pool.submit(until_cancelled, mark.path());
+    let others: Vec<_> = (0..5).map(|_| pool.submit(nap, 0)).collect();
+    let waits = pool.submit(until_cancelled, mark.path());
+    for job in [&sent, &waits] {
+        job.cancel();
+        assert!(!job.is_pending());
+    }
+    assert!(sent.await.unwrap_err().is_canceled() && waits.await.unwrap_err().is_canceled());
+    busy.await?;
+    lwt_core::all(others).await?;
+    pool.drain().await?;
+    assert!(!mark.has_begun(), "it has not begun");
+    let stats = pool.stats();
+    assert_eq!((stats.cancelled, stats.started, stats.running, stats.queued), (2, 1, 0, 0));
+    Ok(())
+}
+
+async fn cancelled_while_it_runs(way: Way) -> Result<(), Error> {
+    let long = OnCancel::Kill(Duration::from_secs(3600));
+    for what in [OnCancel::RunOut, long] {
+        let pool = pool(way, 1);
+        let mark = Mark::new("runs");
+        let job = pool.call().on_cancel(what).submit(until_cancelled, mark.path());
+        until(|| mark.has_begun()).await;
+        job.cancel();
+        assert!(job.await.unwrap_err().is_canceled());
+        until(|| mark.is_there()).await;
+        // The same worker goes on.
+        assert_eq!(pool.submit(square, 2).await?, 4);
+        assert_eq!((pool.stats().started, pool.stats().cancelled), (1, 1));
+    }
+    Ok(())
+}
+
+async fn cancelled_and_deaf(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 1);
+    let mark = Mark::new("deaf");
+    let job = pool.call().on_cancel(OnCancel::Kill(Duration::from_millis(5))).submit(deaf, mark.path());
+    let behind = pool.submit(square, 5);
+    until(|| mark.is_there()).await;
+    job.cancel();
+    assert!(job.await.unwrap_err().is_canceled());
+    assert_eq!(behind.await?, 25, "what waited behind it goes to the next worker");
+    let stats = pool.stats();
+    assert_eq!((stats.started, stats.crashed, stats.retried), (2, 0, 0));
+    Ok(())
+}
+
+async fn a_dropped_promise_lets_the_job_run(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 1);
+    for _ in 0..10 {
+        drop(pool.submit(square, 2));
+    }
+    pool.drain().await?;
+    assert_eq!(pool.stats().answered, 10);
+    Ok(())
+}
+
+async fn messages_arrive(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 1);
+    let events = pool.events();
+    let (number, job) = pool.call().numbered(talks, 7);
+    assert_eq!(job.await?, 7);
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        match events.next().await? {
+            Event::Message { job, message } => {
+                assert_eq!(job, number);
+                told.push(match message {
+                    Message::Progress(progress) => progress.decode::<u32>()?.to_string(),
+                    Message::Log { level: Level::Info, text } => text,
+                    other => panic!("{other:?}"),
+                });
+            }
+            Event::Started { pid } => assert_eq!(pool.pids(), [pid]),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(told, ["7", "at 7"]);
+    // To the caller's own function, as long as the job goes on.
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let hears = Rc::clone(&heard);
+    let job = pool.call().on_message(move |message| hears.borrow_mut().push(message)).submit(talks_for, 50);
+    assert_eq!(job.await?, 50);
+    assert!(matches!(&heard.borrow()[..], [Message::Progress(_)]));
+    Ok(())
+}
+
+fn talks_for(milliseconds: u32) -> u32 {
+    worker::progress(&milliseconds).unwrap();
+    std::thread::sleep(Duration::from_millis(milliseconds.into()));
+    milliseconds
+}
+
+fn main() {
+    worker::init(workers![
+        square,
+        counted,
+        two_counts,
+        letters,
+        nothing,
+        later,
+        reversed,
+        panics,
+        nap,
+        until_cancelled,
+        deaf,
+        talks,
+        talks_for,
+    ]);
+    worker_common::main(both_ways![
+        results,
+        long_results_in_place,
+        results_in_order,
+        panics_are_told,
+        many_in_flight,
+        idle_workers_take_over,
+        the_queue_has_a_bound,
+        a_producer_is_held_back,
+        cancelled_in_the_queue,
+        cancelled_while_it_runs,
+        cancelled_and_deaf,
+        a_dropped_promise_lets_the_job_run,
+        messages_arrive,
+    ]);
+}

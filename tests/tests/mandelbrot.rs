@@ -1,0 +1,69 @@
+//! The example `mandelbrot`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use lwt_tests::dir::TempDir;
+use lwt_tests::program::Program;
+use lwt_tests::until;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn mandelbrot(out: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mandelbrot"));
+    command.arg("--out").arg(out).args(arguments);
+    command
+}
+
+/// The bytes of the picture that so many workers draw.
+fn picture(dir: &TempDir, workers: &str) -> Vec<u8> {
+    let out = dir.path().join(format!("{workers}.png"));
+    let size = ["--width", "120", "--height", "97", "--iterations", "300", "--workers", workers];
+    let ended = Program::start(&mut mandelbrot(&out, &size)).wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""));
+    fs::read(out).expect("a picture")
+}
+
+#[test]
+fn the_picture_is_the_same_for_any_number_of_workers() {
+    let dir = TempDir::new();
+    let one = picture(&dir, "1");
+    assert_eq!(&one[..8], b"\x89PNG\r\n\x1a\n");
+    for workers in ["2", "4", "150"] {
+        assert!(picture(&dir, workers) == one, "{workers} workers draw something else");
+    }
+}
+
+#[test]
+fn a_worker_that_is_killed_costs_nothing_but_time() {
+    let dir = TempDir::new();
+    let size = ["--width", "300", "--height", "200", "--iterations", "20000", "--workers", "3"];
+    let (whole, torn) = (dir.path().join("whole.png"), dir.path().join("torn.png"));
+    assert!(Program::start(&mut mandelbrot(&whole, &size)).wait().status.success());
+    let program = Program::start(&mut mandelbrot(&torn, &size));
+    until("a worker is there", || !program.workers().is_empty());
+    if let Some(worker) = program.workers().first() {
+        // If it has ended by now, nothing is lost either.
+        let _ = kill(Pid::from_raw(*worker), Signal::SIGKILL);
+    }
+    let ended = program.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(fs::read(whole).expect("a picture") == fs::read(torn).expect("a picture"));
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let dir = TempDir::new();
+    let ended =
+        Program::start(&mut mandelbrot(&dir.path().join("no/such/dir.png"), &["--width", "8"])).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.contains("no/such/dir.png: "), "{}", ended.stderr);
+    for arguments in [&["--width", "0"][..], &["--workers", "0"], &["--height", "-1"], &["rubbish"]] {
+        let ended = Program::start(&mut mandelbrot(&dir.path().join("x.png"), arguments)).wait();
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}");
+    }
+    let ended = Program::start(&mut Command::new(env!("CARGO_BIN_EXE_mandelbrot"))).wait();
+    assert!(ended.stderr.contains("--out"), "{}", ended.stderr);
+}
