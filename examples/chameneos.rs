@@ -5,19 +5,19 @@
 //! ```
 //!
 //! A creature that wants to meet another writes to the mall's mailbox. The mall, this program's loop, makes
-//! pairs in the order in which they come, and writes to each of the two who the other is. When there have been
-//! enough meetings it tells everybody to go home. Two games are played, one of three creatures and one of ten;
-//! for each creature it prints how many meetings it had, and how many of them with itself, which nobody can
-//! have; below it, how many there were together: two for each meeting.
+//! pairs in the order in which they come, and writes to each of the two who the other is. When there have
+//! been enough meetings it tells everybody to go home. Two games are played, one of three creatures and one
+//! of ten; for each creature it prints how many meetings it had, and how many of them with itself, which
+//! nobody can have; below it, how many there were together: two for each meeting.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use lexopt::prelude::*;
-use lwt::list::Parallel;
 use lwt::shm::{Mailbox, Pool, Receiver, ShmError};
+use lwt::switch::with_switch;
 use lwt::worker::{self, Start, Worker};
-use lwt::{Error, spawn};
+use lwt::{Error, Promise, all, join};
 
 const HELP: &str = "\
 chameneos: creatures that meet over mailboxes, one process each
@@ -55,17 +55,14 @@ lwt::main! {
                 return ExitCode::SUCCESS;
             }
             Err(error) => {
-                eprintln!("chameneos: {error}; see --help");
+                complain(&format!("{error}; see --help"));
                 return ExitCode::from(2);
             }
         };
-        match play_all(meetings).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("chameneos: {error}");
-                ExitCode::FAILURE
-            }
-        }
+        play_all(meetings).await.unwrap_or_else(|error| {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -83,23 +80,24 @@ fn meetings() -> Result<Option<u64>, lexopt::Error> {
     Ok(Some(meetings))
 }
 
-async fn play_all(meetings: u64) -> Result<(), Error> {
+async fn play_all(meetings: u64) -> Result<ExitCode, Error> {
     let mut table = String::new();
     for one in COLOURS {
         for other in COLOURS {
             table += &format!("{} + {} -> {}\n", one.name(), other.name(), one.after(other).name());
         }
     }
-    writeln!(io::stdout(), "{table}")?;
+    let mut shown = say(&table);
     for colours in GAMES {
-        let lines = play(colours, meetings).await?;
-        writeln!(io::stdout(), "{lines}")?;
+        if shown == ExitCode::SUCCESS {
+            shown = say(&play(colours, meetings).await?);
+        }
     }
-    Ok(())
+    Ok(shown)
 }
 
 /// One game: its lines of output.
-async fn play(colours: &[Colour], meetings: u64) -> Result<String, Error> {
+async fn play(colours: &'static [Colour], meetings: u64) -> Result<String, Error> {
     let pool = Pool::create()?;
     let mall = Mailbox::create(&pool, MAILBOX)?;
     pool.publish("mall", mall.place())?;
@@ -112,18 +110,17 @@ async fn play(colours: &[Colour], meetings: u64) -> Result<String, Error> {
     let mall = mall.receiver()?;
 
     let start = Start::new().share("game", &pool);
-    let creatures: Vec<Worker<Result<(u64, u64), String>>> = colours
-        .iter()
-        .enumerate()
-        .map(|(number, colour)| start.start(creature, (number as u8, *colour as u8)))
-        .collect();
-    // If one of them dies, so does the game, and the others are cancelled.
-    let whole = Parallel::unbounded().cancel_rest();
-    let results = whole
-        .clone()
-        .map(creatures, |creature| creature.into_result().bind(|met| met.map_err(Error::msg).into()));
-    let meeting = spawn(keep_mall(mall, homes, meetings)).map(|()| Vec::new());
-    let met = whole.map([results, meeting], |either| either).await?.concat();
+    // If one of them dies so does the game, and the others are stopped.
+    let met = with_switch(async move |scope| {
+        let mut creatures = Vec::new();
+        for (number, colour) in (0..).zip(colours) {
+            creatures.push(scope.add(life(start.start(creature, (number, *colour as u8))))?);
+        }
+        let meeting = scope.spawn(keep_mall(mall, homes, meetings))?;
+        let (met, ()) = join!(all(creatures), meeting).await?;
+        Ok(met)
+    })
+    .await?;
 
     let mut lines: String = colours.iter().map(|colour| format!(" {}", colour.name())).collect();
     lines.push('\n');
@@ -133,6 +130,11 @@ async fn play(colours: &[Colour], meetings: u64) -> Result<String, Error> {
     let together = met.iter().map(|(meetings, _)| meetings).sum();
     lines += &format!("{}\n", spelled(together));
     Ok(lines)
+}
+
+/// What a creature tells in the end, unless it fails.
+fn life<T: 'static>(creature: Worker<Result<T, String>>) -> Promise<T> {
+    creature.into_result().bind(|told| told.map_err(Error::msg).into())
 }
 
 /// The mall: introduces those who come to each other, so many pairs, and sends everybody home.
@@ -212,4 +214,22 @@ fn spelled(number: u64) -> String {
         ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
     let digits = number.to_string();
     digits.bytes().map(|digit| format!(" {}", DIGITS[usize::from(digit - b'0')])).collect()
+}
+
+/// Prints some lines on standard output. Who does not want to read them knows why.
+fn say(lines: &str) -> ExitCode {
+    match writeln!(io::stdout().lock(), "{lines}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                complain(&format!("standard output: {error}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line on standard error. If nobody reads that there is nobody to be told.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "chameneos: {text}");
 }

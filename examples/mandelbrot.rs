@@ -8,21 +8,22 @@
 //!    matrix, until there are none: so nobody waits for the slowest.
 //! 2. The file has the same bytes for any number of workers.
 //! 3. A worker that is killed takes the row with it that it was computing. When all have ended, rows that are
-//!    not there are put into the queue once more, for new workers.
+//!    not there are put into the queue once more, for new workers; until there are all, or there is not one
+//!    more than before.
 //! 4. If standard error is a terminal, a bar shows how many rows there are.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::ProgressBar;
 use lexopt::prelude::*;
-use lwt::shm::{Matrix, Pool, Queue, ShmError};
+use lwt::shm::{Matrix, PoolOptions, Queue, ShmError};
 use lwt::worker::{self, Message, Start, Worker};
-use lwt::{Error, detach};
+use lwt::{Error, detach, spawn};
 
 const HELP: &str = "\
 mandelbrot: draws the Mandelbrot set in worker processes
@@ -31,14 +32,13 @@ Usage: mandelbrot [--width N] [--height N] [--iterations N] [--workers N] --out 
 
   --width N, --height N   the size of the picture (800, 600)
   --iterations N          after how many steps a point counts as inside (1000)
-  --workers N             how many processes compute (the number of processors)
+  --workers N             how many processes compute, 1000 at most (the number of processors)
   --out FILE.png          where to write it
 ";
 
 /// What is in the matrix where nothing has been drawn. No point takes so many steps.
 const UNDRAWN: u32 = u32::MAX;
-/// How often rows that were lost with their workers are computed anew.
-const ROUNDS: u32 = 5;
+const MOST_WORKERS: usize = 1000;
 
 lwt::main! {
     workers [draw_rows];
@@ -52,14 +52,14 @@ lwt::main! {
                 return ExitCode::SUCCESS;
             }
             Err(error) => {
-                eprintln!("mandelbrot: {error}; see --help");
+                complain(&format!("{error}; see --help"));
                 return ExitCode::from(2);
             }
         };
         match draw(options).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("mandelbrot: {error}");
+                complain(&format!("{error:#}"));
                 ExitCode::FAILURE
             }
         }
@@ -94,6 +94,9 @@ impl Options {
         if options.out.as_os_str().is_empty() {
             return Err("--out FILE.png is missing".into());
         }
+        if options.workers > MOST_WORKERS {
+            return Err(format!("--workers {}: {MOST_WORKERS} at most", options.workers).into());
+        }
         if options.iterations == UNDRAWN {
             return Err("that many iterations are too many".into());
         }
@@ -104,47 +107,52 @@ impl Options {
 /// Has the picture drawn, and writes it.
 async fn draw(options: Options) -> Result<(), Error> {
     let Options { width, height, iterations, workers, out } = options;
-    let pool = Pool::create()?;
+    // Who cannot write it need not draw it.
+    let file = open(out.clone()).await?;
+    // This process has the memory, too.
+    let pool = PoolOptions::new().processes(workers as u32 + 1).create()?;
     let rows: Queue<u32> = Queue::create(&pool, None, ())?;
-    let picture: Matrix<u32> = Matrix::create(&pool, height as usize, width as usize, UNDRAWN, ())?;
+    let picture: Matrix<u32> = Matrix::create(&pool, height as usize, width as usize, UNDRAWN, ())
+        .map_err(|error| Error::msg(format!("{width} × {height} points: {error}")))?;
     pool.publish("rows", rows.place())?;
     pool.publish("picture", picture.place())?;
     let start = Start::new().share("mandelbrot", &pool);
 
-    let bar = bar(height);
-    for round in 0.. {
-        let missing = missing(&picture)?;
-        if missing.is_empty() {
-            break;
-        }
-        if round == ROUNDS {
-            return Err(Error::msg(format!("{} rows could not be drawn", missing.len())));
-        }
+    let bar = ProgressBar::new(u64::from(height)); // which is hidden where there is no terminal
+    let mut missing: Vec<u32> = (0..height).collect();
+    while !missing.is_empty() {
+        rows.clear()?; // if nobody is left who takes them
         for row in &missing {
             rows.push(*row)?;
         }
         bar.set_position(u64::from(height) - missing.len() as u64);
-        let workers: Vec<_> = (0..workers.min(missing.len()))
-            .map(|_| start.start(draw_rows, (width, height, iterations)))
+        let ends: Vec<_> = (0..workers.min(missing.len()))
+            .map(|_| spawn(follow(start.start(draw_rows, (width, height, iterations)), bar.clone())))
             .collect();
-        for worker in workers {
-            if let Err(error) = follow(worker, &bar).await {
-                bar.suspend(|| eprintln!("mandelbrot: a worker: {error}"));
+        for end in ends {
+            if let Err(error) = end.await {
+                bar.suspend(|| complain(&format!("a worker: {error:#}")));
             }
+        }
+        let before = missing.len();
+        missing = undrawn(&picture)?;
+        if missing.len() == before {
+            return Err(Error::msg(format!("{before} rows could not be drawn")));
         }
     }
     bar.finish_and_clear();
-    detach(move || write(&picture, &out).map_err(|error| Error::msg(format!("{}: {error}", out.display()))))
-        .await?
+    detach(move || write(&picture, iterations, file).map_err(|error| about(&out, error))).await?
 }
 
 /// Shows what a worker has done, until it has ended.
-async fn follow(worker: Worker<Result<(), String>>, bar: &ProgressBar) -> Result<(), Error> {
-    let bar = bar.clone();
+async fn follow(worker: Worker<Result<(), String>>, bar: ProgressBar) -> Result<(), Error> {
+    // A message for each row.
     let shown = worker.messages().iter(move |message| {
-        if let Message::Progress(_) = message {
-            bar.inc(1);
-        }
+        bar.inc(match message {
+            Message::Progress(_) => 1,
+            Message::Lost(many) => many,
+            _ => 0,
+        });
     });
     let ended = worker.into_result().await;
     shown.await?;
@@ -152,16 +160,16 @@ async fn follow(worker: Worker<Result<(), String>>, bar: &ProgressBar) -> Result
 }
 
 /// The rows that are not in the picture.
-fn missing(picture: &Matrix<u32>) -> Result<Vec<u32>, Error> {
+fn undrawn(picture: &Matrix<u32>) -> Result<Vec<u32>, ShmError> {
     let (rows, columns) = picture.dim()?;
-    let mut missing = Vec::new();
+    let mut undrawn = Vec::new();
     for row in 0..rows {
         // The last point is written last.
         if picture.get(row, columns - 1)? == Some(UNDRAWN) {
-            missing.push(row as u32);
+            undrawn.push(row as u32);
         }
     }
-    Ok(missing)
+    Ok(undrawn)
 }
 
 /// A worker: computes rows until there are none left.
@@ -201,27 +209,36 @@ fn steps(column: u32, row: u32, width: u32, height: u32, iterations: u32) -> u32
     iterations
 }
 
-/// Writes the picture. What is inside is black.
-fn write(picture: &Matrix<u32>, out: &Path) -> Result<(), Error> {
+async fn open(out: PathBuf) -> Result<File, Error> {
+    detach(move || File::create(&out).map_err(|error| about(&out, error.into()))).await?
+}
+
+/// Writes the picture, row by row.
+fn write(picture: &Matrix<u32>, iterations: u32, file: File) -> Result<(), Error> {
     let (rows, columns) = picture.dim()?;
-    let points: Vec<Vec<u32>> =
-        (0..rows).map(|row| Ok(picture.row(row)?.unwrap_or_default())).collect::<Result<_, ShmError>>()?;
-    let inside = points.iter().flatten().copied().max().unwrap_or_default();
-    let mut file = BufWriter::new(File::create(out)?);
-    let mut encoder = png::Encoder::new(&mut file, columns as u32, rows as u32);
+    let mut encoder = png::Encoder::new(BufWriter::new(file), columns as u32, rows as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header()?;
-    let colours: Vec<u8> = points.iter().flatten().flat_map(|steps| colour(*steps, inside)).collect();
-    writer.write_image_data(&colours)?;
-    writer.finish()?;
-    file.flush()?;
+    let mut encoder = encoder.write_header()?;
+    let mut image = encoder.stream_writer()?;
+    for row in 0..rows {
+        let row = picture.row(row)?.unwrap_or_default();
+        let colours: Vec<u8> = row.into_iter().flat_map(|steps| colour(steps, iterations)).collect();
+        image.write_all(&colours)?;
+    }
+    image.finish()?;
+    encoder.finish()?;
     Ok(())
 }
 
-/// A colour for a number of steps: three waves of different lengths.
-fn colour(steps: u32, inside: u32) -> [u8; 3] {
-    if steps >= inside {
+/// An error with the name of the file that it is about.
+fn about(file: &Path, error: Error) -> Error {
+    Error::msg(format!("{}: {error}", file.display()))
+}
+
+/// A colour for a number of steps: three waves of different lengths; black if the point is inside.
+fn colour(steps: u32, iterations: u32) -> [u8; 3] {
+    if steps == iterations {
         return [0, 0, 0];
     }
     [5, 7, 11].map(|speed| {
@@ -230,8 +247,7 @@ fn colour(steps: u32, inside: u32) -> [u8; 3] {
     })
 }
 
-fn bar(rows: u32) -> ProgressBar {
-    let hidden = !io::stderr().is_terminal();
-    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    ProgressBar::with_draw_target(Some(u64::from(rows)), target)
+/// Prints a line on standard error. If nobody reads that there is nobody to be told.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "mandelbrot: {text}");
 }

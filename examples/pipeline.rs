@@ -1,13 +1,12 @@
-//! A producer and a consumer, two processes with a buffer, a mutex and two conditions in shared memory between
-//! them.
+//! A producer and a consumer: two processes with a buffer, a mutex and two conditions in shared memory.
 //!
 //! ```text
 //! cargo run --release --example pipeline -- --bytes 1000000000 --window 1048576
 //! ```
 //!
-//! The producer is never more than a window ahead. Both count their bytes and compute their CRC-32, and the last line
-//! says what both found, and how fast they were. The exit code is 1 if they do not agree, or if one of them
-//! dies; the other is stopped then.
+//! The producer is never more than a window ahead. Both count their bytes and compute their CRC-32, and the
+//! last line says what both found, and how fast they were. The exit code is 1 if they do not agree, or if one
+//! of them fails or dies; the other is stopped then.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -16,8 +15,9 @@ use std::time::Instant;
 use crc32fast::Hasher;
 use lexopt::prelude::*;
 use lwt::shm::{Buffer, Condition, Mutex, Pool, ShmError};
-use lwt::worker::{self, Start};
-use lwt::{Error, join};
+use lwt::switch::with_switch;
+use lwt::worker::{self, Start, Worker};
+use lwt::{Error, Promise, join};
 
 const HELP: &str = "\
 pipeline: sends bytes from one process to another through shared memory
@@ -28,8 +28,8 @@ Usage: pipeline [--bytes B] [--window W]
   --window W   how many may be under way (1 MiB)
 ";
 
-/// How much the producer makes at a time, at most.
-const PIECE: u64 = 256 * 1024;
+/// How much the two make and take at a time, at most.
+const PIECE: u64 = 128 * 1024;
 
 lwt::shm_safe! {
     /// How far the two are; under the mutex.
@@ -52,12 +52,12 @@ lwt::main! {
                 return ExitCode::SUCCESS;
             }
             Err(error) => {
-                eprintln!("pipeline: {error}; see --help");
+                complain(&format!("{error}; see --help"));
                 return ExitCode::from(2);
             }
         };
         run(bytes, window).await.unwrap_or_else(|error| {
-            eprintln!("pipeline: {error}");
+            complain(&format!("{error:#}"));
             ExitCode::FAILURE
         })
     }
@@ -87,39 +87,36 @@ async fn run(bytes: u64, window: u64) -> Result<ExitCode, Error> {
     let start = Start::new().share("pipeline", &pool);
 
     let began = Instant::now();
-    let producer = start.start(produce, (bytes, window));
-    let consumer = start.start(consume, bytes);
-    let (made, taken) = (producer.result(), consumer.result());
-    // Who is left alone would wait for ever.
-    made.on_failure(move |_| consumer.stop());
-    taken.on_failure(move |_| producer.stop());
-    let (made, taken) = join!(made, taken).await?;
-    let (made, taken) = (made.map_err(Error::msg)?, taken.map_err(Error::msg)?);
+    // If one fails the other is stopped: it would wait for ever.
+    let (made, taken) = with_switch(async move |scope| {
+        let made = scope.add(found(start.start(produce, (bytes, window))))?;
+        let taken = scope.add(found(start.start(consume, bytes)))?;
+        join!(made, taken).await
+    })
+    .await?;
     let speed = bytes as f64 / 1e6 / began.elapsed().as_secs_f64();
-    writeln!(
-        io::stdout(),
-        "produced {} bytes, CRC {:08x}; consumed {} bytes, CRC {:08x}; {speed:.0} MB/s",
-        made.0,
-        made.1,
-        taken.0,
-        taken.1
-    )?;
-    Ok(if made == taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let told = |(bytes, sum)| format!("{bytes} bytes, CRC {sum:08x}");
+    let shown = say(&format!("produced {}; consumed {}; {speed:.0} MB/s", told(made), told(taken)));
+    Ok(if made == taken { shown } else { ExitCode::FAILURE })
+}
+
+/// What a worker has found, unless it fails.
+fn found<T: 'static>(worker: Worker<Result<T, String>>) -> Promise<T> {
+    worker.into_result().bind(|found| found.map_err(Error::msg).into())
 }
 
 /// The worker that makes the bytes: how many, and their checksum.
 fn produce(bytes: u64, window: u64) -> Result<(u64, u32), String> {
     let work = || {
         let Shared { buffer, progress, more, room } = Shared::open()?;
-        let (mut source, mut sum) = (Source(1), Hasher::new());
+        let mut sum = Hasher::new();
         let mut piece = vec![0; PIECE.min(window) as usize];
         let mut made = 0;
         while made < bytes {
-            let full = |at: &Progress| at.made - at.taken >= window;
-            let free = window - { room.wait_while(progress.lock()?, full)?.ahead() };
-            let n = free.min(bytes - made).min(piece.len() as u64);
+            let taken = room.wait_while(progress.lock()?, |at| made - at.taken == window)?.taken;
+            let n = (bytes - made).min(window - (made - taken)).min(PIECE);
             let piece = &mut piece[..n as usize];
-            source.fill(piece);
+            fill(piece, made);
             sum.update(piece);
             buffer.add(piece)?;
             made += n;
@@ -135,28 +132,23 @@ fn produce(bytes: u64, window: u64) -> Result<(u64, u32), String> {
 fn consume(bytes: u64) -> Result<(u64, u32), String> {
     let work = || {
         let Shared { buffer, progress, more, room } = Shared::open()?;
-        let (mut taken, mut sum) = (0, Hasher::new());
+        let mut sum = Hasher::new();
         let mut piece = vec![0; PIECE as usize];
+        let mut taken = 0;
         while taken < bytes {
-            let empty = |at: &Progress| at.made == at.taken;
-            drop(more.wait_while(progress.lock()?, empty)?);
-            while let Some(n @ 1..) = buffer.read(taken, &mut piece)? {
-                sum.update(&piece[..n]);
-                taken += n as u64;
-                buffer.delete_to(taken)?;
-            }
+            let made = more.wait_while(progress.lock()?, |at| at.made == taken)?.made;
+            let n = (made - taken).min(PIECE);
+            let piece = &mut piece[..n as usize];
+            buffer.read(taken, piece)?;
+            sum.update(piece);
+            taken += n;
+            buffer.delete_to(taken)?;
             progress.lock()?.taken = taken;
             room.notify();
         }
         Ok((taken, sum.finalize()))
     };
     work().map_err(|error: ShmError| format!("the consumer: {error}"))
-}
-
-impl Progress {
-    fn ahead(&self) -> u64 {
-        self.made - self.taken
-    }
 }
 
 /// What lies between them.
@@ -180,16 +172,27 @@ impl Shared {
     }
 }
 
-/// Bytes that repeat only after a very long time (xorshift).
-struct Source(u64);
+/// Fills a piece that begins at a position with what stands there: bytes that repeat after 4 GiB only.
+fn fill(piece: &mut [u8], position: u64) {
+    for (at, byte) in (position..).zip(piece) {
+        *byte = ((at as u32).wrapping_mul(0x9e37_79b1) >> 24) as u8;
+    }
+}
 
-impl Source {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for word in bytes.chunks_mut(8) {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            word.copy_from_slice(&self.0.to_le_bytes()[..word.len()]);
+/// Prints a line on standard output. Who does not want to read it knows why.
+fn say(line: &str) -> ExitCode {
+    match writeln!(io::stdout().lock(), "{line}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                complain(&format!("standard output: {error}"));
+            }
+            ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a line on standard error. If nobody reads that there is nobody to be told.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "pipeline: {text}");
 }

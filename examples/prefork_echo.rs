@@ -6,8 +6,8 @@
 //!
 //! It prints `listening on ADDRESS`, and then a line for each worker that begins, serves and ends.
 //!
-//! * SIGHUP replaces the workers by new ones; who is connected is served to the end, who connects meanwhile is
-//!   not refused.
+//! * SIGHUP replaces the workers by new ones; who is connected is served to the end, who connects meanwhile
+//!   is not refused.
 //! * SIGTERM or SIGINT lets the workers finish what they have, for `--grace` seconds at most. A second one is
 //!   the end. The exit code is 0.
 //! * A worker that dies is replaced. If none can live the exit code is 1.
@@ -50,14 +50,14 @@ lwt::main! {
                 return ExitCode::SUCCESS;
             }
             Err(error) => {
-                eprintln!("prefork_echo: {error}; see --help");
+                complain(&format!("{error}; see --help"));
                 return ExitCode::from(2);
             }
         };
         match supervise(options).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("prefork_echo: {error}");
+                complain(&format!("{error:#}"));
                 ExitCode::FAILURE
             }
         }
@@ -118,7 +118,7 @@ async fn reload_for_each(signals: Stream<Signal>, service: Service<()>) -> Resul
             Ok(()) => say("reloaded"),
             Err(error) if error.is_canceled() => return Err(error),
             // Those that were there go on.
-            Err(error) => eprintln!("prefork_echo: not reloaded: {error}"),
+            Err(error) => complain(&format!("not reloaded: {error:#}")),
         }
     }
 }
@@ -136,7 +136,7 @@ async fn echo() {
         }
     });
     if let Err(error) = served.await {
-        eprintln!("prefork_echo: worker {}: {error}", std::process::id());
+        complain(&format!("worker {}: {error:#}", std::process::id()));
     }
 }
 
@@ -145,7 +145,7 @@ fn tell(event: Event) {
         Event::Started(pid) => say(&format!("worker {pid} begins")),
         Event::Ready(pid) => say(&format!("worker {pid} serves")),
         Event::Ended { pid: Some(pid), status: Some(status), .. } => say(&format!("worker {pid}: {status}")),
-        Event::Ended { failure: Some(failure), .. } => eprintln!("prefork_echo: no worker: {failure}"),
+        Event::Ended { failure: Some(failure), .. } => complain(&format!("no worker: {failure:#}")),
         _ => {}
     }
 }
@@ -159,4 +159,9 @@ fn asked_to_end() -> Promise<()> {
 fn say(line: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Prints a line on standard error. If nobody reads that either there is nobody to be told.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "prefork_echo: {text}");
 }

@@ -6,8 +6,8 @@
 //! cargo run --release --example shm_ls -- --clean /run/user/1000   # paths too, and clean up
 //! ```
 //!
-//! 1. A pool has no name, so it is found by the descriptors that processes have of it. It goes with the last of
-//!    them: nothing of it can be left behind. What the dead held in one that lives is settled by `--clean`.
+//! 1. A pool has no name, so it is found by the descriptors that processes have of it. It goes with the last
+//!    of them: nothing of it can be left behind. What the dead held in one that lives is settled by `--clean`.
 //! 2. A path at which a program served a pool is left behind if the program is killed. `DIR`s are looked
 //!    through for such paths; `--clean` removes those whose server is dead, and no others.
 //! 3. What cannot be looked at is told on standard error, and the exit code is 1.

@@ -66,7 +66,9 @@ fn table(rows: &[Row], words: &[&str]) -> Result<(), String> {
             filter => filters.push(filter),
         }
     }
-    println!("Median (smallest) of {rounds} rounds in ns per operation; ratios to the first side's median.\n");
+    println!(
+        "Median (smallest) of {rounds} rounds in ns per operation; ratios to the first side's median.\n"
+    );
     println!("| row | one operation | side | ns | ratio |\n|---|---|---|--:|--:|");
     let wanted = |row: &&Row| filters.is_empty() || filters.iter().any(|filter| row.name.contains(filter));
     for row in rows.iter().filter(wanted) {

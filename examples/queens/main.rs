@@ -20,15 +20,17 @@
 mod board;
 mod modes;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::thread;
 
 use lexopt::prelude::*;
 use lwt::Error;
 
-use self::modes::{map, sharded, stages};
+use self::modes::{Mode, mailbox, map, sharded, stages};
 
 const HELP: &str = "\
 queens: in how many ways n queens do not attack each other, up to symmetry
@@ -37,11 +39,11 @@ Usage: queens [--n N] [--mode seq|map|sharded|mailbox|stages] [--workers N]
 
   --n N         the size of the board, 1 to 16 (8)
   --mode MODE   who computes, and how the results are brought together (map)
-  --workers N   how many processes compute (the number of processors, and two at least)
+  --workers N   how many processes compute, 2 to 1000 (the number of processors)
 ";
 
 lwt::main! {
-    workers [map::search, sharded::search, modes::mailbox::search, stages::find, stages::count];
+    workers [map::search, sharded::search, mailbox::search, stages::find, stages::count];
 
     async fn main() -> ExitCode {
         let options = match Options::read() {
@@ -52,20 +54,25 @@ lwt::main! {
                 return ExitCode::SUCCESS;
             }
             Err(error) => {
-                eprintln!("queens: {error}; see --help");
+                complain(&format!("{error}; see --help"));
                 return ExitCode::from(2);
             }
         };
-        solve(options).await.unwrap_or_else(|error| {
-            eprintln!("queens: {error}");
-            ExitCode::FAILURE
-        })
+        match solve(&options).await {
+            Ok(solutions) => say(&format!("n={} solutions={solutions}", options.n)),
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        }
     }
 }
 
+const WORKERS: RangeInclusive<u32> = 2..=1000;
+
 struct Options {
     n: u32,
-    mode: String,
+    mode: Mode,
     workers: u32,
 }
 
@@ -73,39 +80,56 @@ impl Options {
     /// None if only help is wanted.
     fn read() -> Result<Option<Options>, lexopt::Error> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get) as u32;
-        let mut options = Options { n: 8, mode: "map".to_owned(), workers: processors };
+        let workers = processors.clamp(*WORKERS.start(), *WORKERS.end());
+        let mut options = Options { n: 8, mode: Mode::Map, workers };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
-                Long("n") => options.n = parser.value()?.parse()?,
-                Long("mode") => options.mode = parser.value()?.string()?,
-                Long("workers") => options.workers = parser.value()?.parse()?,
+                Long("n") => options.n = within(1..=board::WIDEST, parser.value()?)?,
+                Long("mode") => options.mode = parser.value()?.parse()?,
+                Long("workers") => options.workers = within(WORKERS, parser.value()?)?,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(argument.unexpected()),
             }
         }
-        if !(1..=board::WIDEST).contains(&options.n) {
-            return Err(format!("--n {}: it must be between 1 and {}", options.n, board::WIDEST).into());
-        }
-        if !modes::NAMES.contains(&&*options.mode) {
-            return Err(
-                format!("--mode {}: it must be one of {}", options.mode, modes::NAMES.join(", ")).into()
-            );
-        }
-        options.workers = options.workers.max(2);
         Ok(Some(options))
     }
 }
 
-async fn solve(options: Options) -> Result<ExitCode, Error> {
-    let Options { n, workers, .. } = options;
-    let solutions = match &*options.mode {
-        "map" => map::run(n, workers).await?,
-        "sharded" => sharded::run(n, workers).await?,
-        "mailbox" => modes::mailbox::run(n, workers).await?,
-        "stages" => stages::run(n, workers).await?,
-        _ => board::count(n, board::Start::EMPTY),
-    };
-    writeln!(io::stdout(), "n={n} solutions={solutions}")?;
-    Ok(ExitCode::SUCCESS)
+/// A number of a range.
+fn within(range: RangeInclusive<u32>, text: OsString) -> Result<u32, lexopt::Error> {
+    text.parse_with(|text| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("it must be a number from {} to {}", range.start(), range.end())),
+    })
+}
+
+/// How many solutions there are.
+async fn solve(options: &Options) -> Result<u64, Error> {
+    let Options { n, mode, workers } = *options;
+    match mode {
+        Mode::Seq => Ok(board::count(n, board::Start::EMPTY)),
+        Mode::Map => map::run(n, workers).await,
+        Mode::Sharded => sharded::run(n, workers).await,
+        Mode::Mailbox => mailbox::run(n, workers).await,
+        Mode::Stages => stages::run(n, workers).await,
+    }
+}
+
+/// Prints a line on standard output. Who does not want to read it knows why.
+fn say(line: &str) -> ExitCode {
+    match writeln!(io::stdout().lock(), "{line}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                complain(&format!("standard output: {error}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line on standard error. If nobody reads that there is nobody to be told.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "queens: {text}");
 }

@@ -113,7 +113,7 @@ impl Work {
             }
             // If it cannot be read here, that is also why the others did not get it.
             (Err(error), _, _) | (Ok(_), Err(error), _) | (Ok(_), Ok(_), Err(error)) => {
-                self.report.problem(&format!("{name:?}: {error}"));
+                self.report.problem(&format!("{name:?}: {error:#}"));
             }
         }
         Ok(())

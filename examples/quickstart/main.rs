@@ -71,7 +71,7 @@ lwt::main! {
             }
         };
         done.unwrap_or_else(|error| {
-            complain(&error.to_string());
+            complain(&format!("{error:#}"));
             ExitCode::FAILURE
         })
     }

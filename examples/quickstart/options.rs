@@ -98,5 +98,8 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
     if serve && options.server.is_some() {
         return Err("--serve and --server exclude each other".into());
     }
+    if options.kill_one && options.workers == 0 {
+        return Err("--kill-one takes a worker".into());
+    }
     Ok(if serve { Command::Serve(options) } else { Command::Check(options) })
 }

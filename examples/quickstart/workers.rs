@@ -16,6 +16,9 @@ use crate::digest::{self, Digest};
 use crate::options::Options;
 use crate::report::Report;
 
+/// After so many workers in a row that could not be had, or have died, it is given up.
+const FAILURES: usize = 5;
+
 /// How long the workers may take to end. They have nothing to do then.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -34,9 +37,9 @@ impl Workers {
     /// If there are no descriptors left.
     pub(crate) fn start(files: usize, options: &Options, report: &Rc<Report>) -> Result<Workers, Error> {
         // Reading a file twice does no harm: what a worker was at when it died is done again.
-        let pool = match options.workers {
+        let pool = match options.workers.min(files) {
             0 => None,
-            many => Some(Pool::new(pool::Options::new().workers(many).retry(3))?),
+            many => Some(Pool::new(pool::Options::new().workers(many).retry(3).failures(FAILURES))?),
         };
         let until_kill = Cell::new(options.kill_one.then_some(files / 2));
         Ok(Workers { pool, until_kill, report: Rc::clone(report) })

@@ -224,6 +224,16 @@ impl Error {
         self.0.marks.fetch_or(SEEN, Ordering::Relaxed);
     }
 
+    fn fmt_with_sources(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.cause)?;
+        let mut source = self.0.cause.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+
     /// This error rejects a promise anew, so it is to be seen again.
     pub(crate) fn mark_fresh(&self) {
         self.0.marks.fetch_and(!SEEN, Ordering::Relaxed);
@@ -244,21 +254,17 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     }
 }
 
+/// The cause; with `{:#}` its sources, too.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.cause, f)
+        if f.alternate() { self.fmt_with_sources(f) } else { fmt::Display::fmt(&self.0.cause, f) }
     }
 }
 
 /// The cause, its sources, and the lines it came from.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.cause)?;
-        let mut source = self.0.cause.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
+        self.fmt_with_sources(f)?;
         write!(f, " (at {})", self.0.origin)?;
         for line in self.trace() {
             write!(f, "\n    through {line}")?;

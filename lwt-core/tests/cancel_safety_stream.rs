@@ -255,6 +255,72 @@ fn given_up_at_each_element() {
     check_all(&GivenUp);
 }
 
+/// Operations over all elements that wait for nothing but the next one, given up when some are there.
+struct GivenUpAtTheEnd;
+
+impl Check for GivenUpAtTheEnd {
+    fn check<T: 'static>(
+        &self,
+        name: &str,
+        fate: Fate,
+        dropped: bool,
+        call: fn(&Stream<i32>, Desk) -> Promise<T>,
+    ) {
+        for (there, cancel) in (0..POINTS).flat_map(|there| [(there, true), (there, false)]) {
+            let at = format!("{name} of {there}, cancel: {cancel}");
+            let (s, push) = of_range(there);
+            let p = call(&s, Desk::default());
+            assert!(p.is_pending(), "{at}");
+            if cancel {
+                p.cancel();
+                assert_eq!(show(&p.map(drop)), "canceled", "{at}");
+            } else if dropped {
+                drop(p);
+            } else {
+                continue;
+            }
+            (1..=2).for_each(|n| push.push(there + n).expect("open"));
+            push.close();
+            let first = if fate == Fate::Back { 1 } else { there + 1 };
+            let rest: Vec<i32> = (first..=there + 2).collect();
+            assert_eq!(show(&s.to_list()), format!("ok {rest:?}"), "{at}");
+        }
+    }
+}
+
+#[test]
+fn given_up_at_the_end_of_what_is_there() {
+    let t = GivenUpAtTheEnd;
+    t.check("nget", Fate::Back, true, |s, _| s.nget(9));
+    t.check("to_list", Fate::Back, true, |s, _| s.to_list());
+    t.check("npeek", Fate::Back, true, |s, _| s.npeek(9));
+    t.check("njunk", Fate::Back, true, |s, _| s.njunk(9));
+    t.check("get_while", Fate::Back, true, |s, _| s.get_while(|_| true));
+    t.check("junk_while", Fate::Looked, true, |s, _| s.junk_while(|_| true));
+    t.check("find", Fate::Looked, true, |s, _| s.find(|_| false));
+    t.check("find_map", Fate::Given, true, |s, _| s.find_map(|_| None::<i32>));
+    t.check("fold", Fate::Given, false, |s, _| s.fold(0, |sum, n| sum + n));
+    t.check("iter", Fate::Given, false, |s, _| s.iter(drop));
+    t.check("iter_p", Fate::Given, false, |s, _| s.iter_p(|_| Promise::ready(())));
+    t.check("parse", Fate::Back, false, |s, _| s.parse(|s| s.nget(9)));
+}
+
+#[test]
+fn a_text_that_is_given_up_is_given_back() {
+    for cancel in [true, false] {
+        let (s, push) = stream::create();
+        push.push('a').expect("open");
+        let text = s.to_string();
+        if cancel {
+            text.cancel();
+        }
+        drop(text);
+        push.push('b').expect("open");
+        push.close();
+        assert_eq!(show(&s.to_string()), "ok \"ab\"", "cancel: {cancel}");
+    }
+}
+
 #[test]
 fn a_slow_predicate_makes_room_for_a_push_that_waits() {
     let (s, push) = streams::full_of(2);

@@ -2,69 +2,20 @@
 //! if nobody had stood there, and what was granted comes back.
 
 mod common;
+#[path = "common/lines.rs"]
+mod lines;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use common::{show, spin, watchdog};
+use lines::{Check, Kind, Line, every_line};
 use lwt_core::clock::{Clock, ManualClock};
 use lwt_core::condition::Condition;
 use lwt_core::mutex::{Mutex, MutexGuard};
 use lwt_core::mvar::Mvar;
-use lwt_core::pool::Pool;
-use lwt_core::rwlock::RwLock;
-use lwt_core::semaphore::Semaphore;
-use lwt_core::throttle::Throttle;
 use lwt_core::{Error, Promise, join, pick, spawn, stream, task};
-
-/// A place where one can wait.
-struct Line<T> {
-    wait: Box<dyn Fn() -> Promise<T>>,
-    /// Serves the first that waits, and nobody else.
-    grant: Box<dyn Fn()>,
-}
-
-impl<T: 'static> Line<T> {
-    fn new(wait: impl Fn() -> Promise<T> + 'static, grant: impl Fn() + 'static) -> Line<T> {
-        Line { wait: Box::new(wait), grant: Box::new(grant) }
-    }
-
-    fn wait(&self) -> Promise<T> {
-        let waiting = (self.wait)();
-        spin();
-        waiting
-    }
-
-    fn grant(&self) {
-        (self.grant)();
-        spin();
-    }
-}
-
-/// What becomes of a waiter whose promise is dropped, or was served and is then dropped.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Kind {
-    /// It leaves the line; what it was granted comes back.
-    Lends,
-    /// It leaves the line; what it was given was its own.
-    Gives,
-    /// It is done all the same, and then the next one is served.
-    GoesOn,
-    /// It is done all the same, and the next one waits for the next grant.
-    Puts,
-}
-
-/// A test of one waiting function. Nothing may be put around its promise, lest the drop of that is another.
-trait Check {
-    fn check<T: 'static>(&self, name: &str, kind: Kind, make: fn() -> Line<T>);
-}
-
-/// Grants by dropping what is in `held`.
-fn by_dropping<T: 'static>(held: T) -> impl Fn() + 'static {
-    let held = RefCell::new(Some(held));
-    move || drop(held.take())
-}
 
 /// A condition, and a waiter whose signal has come, but not yet the mutex.
 fn on_the_way_back() -> Line<((), MutexGuard<()>)> {
@@ -79,93 +30,6 @@ fn on_the_way_back() -> Line<((), MutexGuard<()>)> {
         waiting
     };
     Line::new(wait, move || drop(released.take()))
-}
-
-fn every_line(t: &impl Check) {
-    t.check("Mutex::lock", Kind::Lends, || {
-        let m = Mutex::new(());
-        let held = m.try_lock();
-        Line::new(move || m.lock(), by_dropping(held))
-    });
-    t.check("Mutex::with_lock", Kind::GoesOn, || {
-        let m = Mutex::new(());
-        let held = m.try_lock();
-        Line::new(move || m.with_lock(async |()| Ok(())), by_dropping(held))
-    });
-    t.check("RwLock::read", Kind::Lends, || {
-        let lock = RwLock::new(());
-        let held = lock.try_write();
-        Line::new(move || lock.read(), by_dropping(held))
-    });
-    t.check("RwLock::write behind a writer", Kind::Lends, || {
-        let lock = RwLock::new(());
-        let held = lock.try_write();
-        Line::new(move || lock.write(), by_dropping(held))
-    });
-    t.check("RwLock::write behind readers", Kind::Lends, || {
-        let lock = RwLock::new(());
-        let held = (lock.try_read(), lock.try_read());
-        Line::new(move || lock.write(), by_dropping(held))
-    });
-    t.check("Semaphore::acquire", Kind::Lends, || {
-        let s = Semaphore::new(1);
-        let held = s.try_acquire(1);
-        Line::new(move || s.acquire(), by_dropping(held))
-    });
-    t.check("Semaphore::acquire_many", Kind::Lends, || {
-        let s = Semaphore::new(3);
-        let held = s.try_acquire(2);
-        Line::new(move || s.acquire_many(3), by_dropping(held))
-    });
-    t.check("Semaphore::run", Kind::GoesOn, || {
-        let s = Semaphore::new(1);
-        let held = s.try_acquire(1);
-        Line::new(move || s.run(1, async || Ok(())), by_dropping(held))
-    });
-    t.check("Pool::use_", Kind::GoesOn, || {
-        let pool = Pool::create(1, async || Ok(()));
-        let (end, resolver) = task::<()>();
-        drop(pool.use_(async |_: &mut ()| end.await));
-        Line::new(move || pool.use_(async |_: &mut ()| Ok(())), by_dropping(resolver))
-    });
-    t.check("Mvar::take", Kind::Gives, || {
-        let v = Mvar::empty();
-        let full = v.clone();
-        Line::new(move || v.take(), move || drop(full.put(())))
-    });
-    t.check("Mvar::put", Kind::Puts, || {
-        let v = Mvar::new(());
-        let full = v.clone();
-        Line::new(move || v.put(()), move || assert!(full.take_available().is_some()))
-    });
-    t.check("Condition::wait", Kind::Gives, || {
-        let c = Condition::new();
-        let signals = c.clone();
-        Line::new(move || c.wait(), move || assert!(signals.signal(())))
-    });
-    t.check("Condition::wait_with, the signal", Kind::Gives, || {
-        let (c, m) = (Condition::new(), Mutex::new(()));
-        let signals = c.clone();
-        Line::new(move || c.wait_with(m.try_lock().expect("free")), move || assert!(signals.signal(())))
-    });
-    t.check("Throttle::wait", Kind::Gives, || {
-        let clock = ManualClock::new();
-        let throttle = Throttle::new(clock.clone(), 1, 9);
-        drop(throttle.wait("key"));
-        Line::new(move || throttle.wait("key"), move || clock.advance(Duration::from_secs(1)))
-    });
-    t.check("Stream::get", Kind::Gives, || of_stream(stream::Stream::get));
-    t.check("Stream::next", Kind::Gives, || of_stream(stream::Stream::next));
-    t.check("Stream::nget", Kind::Gives, || of_stream(|s| s.nget(1)));
-    t.check("Stream::last_new", Kind::Gives, || of_stream(stream::Stream::last_new));
-    t.check("Stream::junk", Kind::Gives, || of_stream(stream::Stream::junk));
-    t.check("Stream::find", Kind::Gives, || of_stream(|s| s.find(|_| true)));
-    t.check("Stream::find_map", Kind::Gives, || of_stream(|s| s.find_map(Some)));
-}
-
-fn of_stream<T: 'static>(read: fn(&stream::Stream<i32>) -> Promise<T>) -> Line<T> {
-    let (s, push) = stream::create();
-    Line::new(move || read(&s), move || push.push(1).expect("open"))
 }
 
 /// How a promise is given up while it waits.
@@ -228,7 +92,7 @@ fn cancelled_while_it_waits() {
                 way.give_up(waiting.remove(at));
                 line.grant();
                 assert!(!waiting[0].is_pending(), "{name}, {way:?} at {at}: the first one is served");
-                if !(kind == Kind::GoesOn || name == "RwLock::read") {
+                if !matches!(kind, Kind::GoesOn | Kind::Shares) {
                     assert!(waiting[1].is_pending(), "{name}, {way:?} at {at}: nobody else is");
                 }
                 drop(waiting.remove(0));

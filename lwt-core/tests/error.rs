@@ -69,6 +69,7 @@ fn the_source_chain_is_kept() {
     let error = Error::from(Outer(io::Error::from(io::ErrorKind::NotFound)));
     let source = error.as_std().source().expect("a source");
     assert_eq!(source.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
+    assert_eq!((format!("{error}"), format!("{error:#}")), ("outer".to_owned(), format!("outer: {source}")));
 }
 
 #[test]

@@ -5,120 +5,24 @@
 //! `LWT_GRAPHS=n` sets how many are tried, `LWT_SEED=s` plays one again.
 
 mod common;
+#[path = "common/havoc.rs"]
+mod havoc;
 #[allow(dead_code, reason = "only a part of it is used here")]
 #[path = "common/seeded.rs"]
 mod seeded;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use common::{Rng, heavy, turn};
+use common::{heavy, turn};
+use havoc::{Bag, Value, act, anything, below, called, consume, is_on_purpose, number, one_in};
 use lwt_core::react::{Event, Sender, Setter, Signal, Step};
 use lwt_core::stream::Stream;
 use lwt_core::{Error, Promise, Resolver, State, pause, task};
 
-thread_local! {
-    static WORLD: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
-    /// Values and functions that are alive.
-    static ALIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-fn world() -> Option<Rc<World>> {
-    WORLD.with_borrow(Clone::clone)
-}
-
-/// What a user's code does, once in a while: anything.
-fn anything() {
-    if let Some(world) = world() {
-        if world.one_in(6) {
-            world.act();
-        }
-        if world.one_in(12) && !std::thread::panicking() {
-            panic!("on purpose");
-        }
-    }
-}
-
-struct Token;
-
-impl Token {
-    fn new() -> Token {
-        ALIVE.set(ALIVE.get() + 1);
-        Token
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        ALIVE.set(ALIVE.get() - 1);
-    }
-}
-
-struct Value(u32, #[allow(dead_code, reason = "it is counted")] Token);
-
-impl Value {
-    fn new(number: u32) -> Value {
-        Value(number, Token::new())
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        anything();
-    }
-}
-
-impl Clone for Value {
-    fn clone(&self) -> Value {
-        anything();
-        Value::new(self.0)
-    }
-}
-
-impl PartialEq for Value {
-    fn eq(&self, other: &Value) -> bool {
-        anything();
-        self.0 == other.0
-    }
-}
-
-/// A few things at random; one more makes one of them go.
-struct Bag<T>(RefCell<Vec<T>>);
-
-impl<T> Default for Bag<T> {
-    fn default() -> Bag<T> {
-        Bag(RefCell::default())
-    }
-}
-
-impl<T> Bag<T> {
-    fn put(&self, thing: T) {
-        let many = self.0.borrow().len();
-        drop((many >= 12).then(|| self.take()));
-        self.0.borrow_mut().push(thing);
-    }
-
-    fn take(&self) -> Option<T> {
-        let many = self.0.borrow().len();
-        let at = (many > 0).then(|| world().map_or(0, |world| world.below(many)))?;
-        Some(self.0.borrow_mut().swap_remove(at))
-    }
-
-    fn any(&self) -> Option<T>
-    where
-        T: Clone,
-    {
-        let many = self.0.borrow().len();
-        let at = (many > 0).then(|| world().map_or(0, |world| world.below(many)))?;
-        Some(self.0.borrow()[at].clone())
-    }
-}
-
+#[derive(Default)]
 struct World {
-    rng: RefCell<Rng>,
-    /// How much may still happen.
-    fuel: Cell<u32>,
     events: Bag<Event<Value>>,
     signals: Bag<Signal<Value>>,
     senders: Bag<Sender<Value>>,
@@ -133,35 +37,6 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Rc<World> {
-        Rc::new(World {
-            rng: RefCell::new(Rng(seed)),
-            fuel: Cell::new(0),
-            events: Bag::default(),
-            signals: Bag::default(),
-            senders: Bag::default(),
-            setters: Bag::default(),
-            nexts: Bag::default(),
-            promised: Bag::default(),
-            streams: Bag::default(),
-            values: Bag::default(),
-            gates: Bag::default(),
-            delays: Bag::default(),
-        })
-    }
-
-    fn below(&self, bound: usize) -> usize {
-        self.rng.borrow_mut().below(bound)
-    }
-
-    fn one_in(&self, n: usize) -> bool {
-        self.rng.borrow_mut().one_in(n)
-    }
-
-    fn value(&self) -> Value {
-        Value::new(self.below(4) as u32)
-    }
-
     fn event(&self) -> Event<Value> {
         self.events.any().unwrap_or_else(Event::never)
     }
@@ -176,7 +51,7 @@ impl World {
         value: impl FnOnce() -> T + 'static,
         open: &Bag<Resolver<T>>,
     ) -> Promise<T> {
-        match self.below(5) {
+        match below(5) {
             0 => Promise::ready(value()),
             1 => Promise::fail(Error::msg("on purpose")),
             2 => pause().map(move |()| value()),
@@ -197,48 +72,45 @@ impl World {
     }
 
     fn act(self: &Rc<Self>) {
-        if self.fuel.get() > 0 {
-            self.fuel.set(self.fuel.get() - 1);
-            match self.below(8) {
-                0 | 1 => self.change(),
-                2 => self.make_event(),
-                3 => self.make_signal(),
-                4 => self.meet_promises(),
-                5 => self.answer(),
-                6 => self.give_up(),
-                _ => self.send(),
-            }
+        match below(8) {
+            0 | 1 => self.change(),
+            2 => self.make_event(),
+            3 => self.make_signal(),
+            4 => self.meet_promises(),
+            5 => self.answer(),
+            6 => self.give_up(),
+            _ => self.send(),
         }
     }
 
     fn send(&self) {
         if let Some(sender) = self.senders.any() {
-            sender.send(self.value());
+            sender.send(Value::any());
         }
         if let Some(setter) = self.setters.any() {
-            setter.set(self.value());
+            setter.set(Value::any());
         }
     }
 
     fn change(&self) {
-        match self.below(4) {
+        match below(4) {
             0 => {
                 let (event, sender) = Event::create();
                 self.events.put(event);
                 self.senders.put(sender);
             }
             1 => {
-                let (signal, setter) = Signal::create(self.value());
+                let (signal, setter) = Signal::create(Value::any());
                 self.signals.put(signal);
                 self.setters.put(setter);
             }
             2 => {
                 let mut step = Step::new();
                 for _ in 0..3 {
-                    self.senders.any().into_iter().for_each(|sender| sender.send_in(&mut step, self.value()));
-                    self.setters.any().into_iter().for_each(|setter| setter.set_in(&mut step, self.value()));
+                    self.senders.any().into_iter().for_each(|sender| sender.send_in(&mut step, Value::any()));
+                    self.setters.any().into_iter().for_each(|setter| setter.set_in(&mut step, Value::any()));
                 }
-                if !self.one_in(4) {
+                if !one_in(4) {
                     step.execute();
                 }
             }
@@ -249,7 +121,7 @@ impl World {
     fn make_event(self: &Rc<Self>) {
         let (one, two, on) = (self.event(), self.event(), self.signal());
         let (f, number) = (called(), number());
-        let made = match self.below(12) {
+        let made = match below(12) {
             0 => one.map(move |v| f(v)),
             1 => one.filter(move |v| number(v) > 1),
             2 => on.changes(),
@@ -268,7 +140,7 @@ impl World {
             8 => one.fold(Value::new(0), move |_, v| f(v)),
             9 => one.once(),
             10 => one.until(&two),
-            _ => one.with_finaliser(move || drop(f(&Value::new(0)))),
+            _ => one.with_finaliser(move || consume(&f, Value::new(0))),
         };
         self.events.put(made);
     }
@@ -276,22 +148,22 @@ impl World {
     fn make_signal(self: &Rc<Self>) {
         let (one, two, event) = (self.signal(), self.signal(), self.event());
         let (f, number) = (called(), number());
-        let made = match self.below(9) {
-            0 => event.hold(self.value()),
+        let made = match below(9) {
+            0 => event.hold(Value::any()),
             1 => one.map(move |v| f(v)),
             2 => Signal::l2(&one, &two, move |v, _| f(v)),
             3 => {
                 let targets = [two, self.signal()];
                 one.bind(move |v| targets[number(v) as usize % 2].clone())
             }
-            4 => Signal::fix(self.value(), |before| {
+            4 => Signal::fix(Value::any(), |before| {
                 let signal = Signal::l2(before, &one, move |a, b| if f(a).0 > b.0 { f(a) } else { f(b) });
                 (signal.clone(), signal)
             }),
             5 => one.trace(move |v| drop(f(v))),
-            6 => one.filter(self.value(), move |v| number(v) > 1),
-            7 => one.dismiss(&event, self.value()),
-            _ => Signal::fold(&event, self.value(), move |_, v| f(v)),
+            6 => one.filter(Value::any(), move |v| number(v) > 1),
+            7 => one.dismiss(&event, Value::any()),
+            _ => Signal::fold(&event, Value::any(), move |_, v| f(v)),
         };
         self.signals.put(made);
     }
@@ -299,25 +171,23 @@ impl World {
     fn meet_promises(self: &Rc<Self>) {
         let (event, signal, world) = (self.event(), self.signal(), self.clone());
         let f = called();
-        match self.below(11) {
+        match below(11) {
             0 => self.nexts.put(event.next()),
             1 => self.events.put(event.limit(move || {
-                drop(f(&Value::new(0)));
+                consume(&f, Value::new(0));
                 world.gate()
             })),
             2 => self.signals.put(signal.limit(move || world.gate())),
             3 => self.events.put(event.map_s(move |v| f(v).then(world.slow()))),
             4 => self.events.put(event.map_p(move |v| f(v).then(world.slow()))),
-            5 => self.events.put(event.fold_s(self.value(), move |_, v| f(v).then(world.slow()))),
+            5 => self.events.put(event.fold_s(Value::any(), move |_, v| f(v).then(world.slow()))),
             6 => self.promised.put(signal.map_s(move |v| f(v).then(world.slow()))),
             7 => self.streams.put(event.to_stream()),
             8 => self.streams.take().into_iter().for_each(|s| self.events.put(Event::of_stream(s))),
             9 => self.events.put(Event::from(move || {
                 let (f, world) = (f.clone(), world.clone());
                 pause().bind(move |()| {
-                    // Not in one expression: a result leaks if a temporary's destructor panics behind it,
-                    // which is the compiler's.
-                    drop(f(&Value::new(0)));
+                    consume(&f, Value::new(0));
                     world.slow()
                 })
             })),
@@ -330,8 +200,8 @@ impl World {
     }
 
     fn answer(&self) {
-        match self.below(5) {
-            0 => self.values.take().into_iter().for_each(|resolver| resolver.wakeup(self.value())),
+        match below(5) {
+            0 => self.values.take().into_iter().for_each(|resolver| resolver.wakeup(Value::any())),
             1 => self.gates.take().into_iter().for_each(|resolver| resolver.wakeup(())),
             2 => self.delays.take().into_iter().for_each(|(resolver, event)| resolver.wakeup(event)),
             3 => self.streams.take().into_iter().for_each(|stream| {
@@ -346,7 +216,7 @@ impl World {
     }
 
     fn give_up(&self) {
-        match self.below(9) {
+        match below(9) {
             0 => drop(self.events.take()),
             1 => drop(self.signals.take()),
             2 => self.event().stop(),
@@ -362,59 +232,41 @@ impl World {
     /// Lets go of all; what that sets off may put something back.
     fn empty(&self) {
         for _ in 0..50 {
-            drop((self.events.0.take(), self.signals.0.take(), self.senders.0.take(), self.setters.0.take()));
-            drop((self.nexts.0.take(), self.promised.0.take(), self.streams.0.take(), self.delays.0.take()));
-            drop((self.values.0.take(), self.gates.0.take()));
+            drop((
+                self.events.take_all(),
+                self.signals.take_all(),
+                self.senders.take_all(),
+                self.setters.take_all(),
+            ));
+            drop((
+                self.nexts.take_all(),
+                self.promised.take_all(),
+                self.streams.take_all(),
+                self.delays.take_all(),
+            ));
+            drop((self.values.take_all(), self.gates.take_all()));
             turn();
         }
     }
-}
-
-impl Value {
-    /// The promise; the end of this value comes before.
-    fn then<T: 'static>(self, promise: Promise<T>) -> Promise<T> {
-        drop(self);
-        promise
-    }
-}
-
-/// A user's function.
-fn called() -> impl Fn(&Value) -> Value + Clone {
-    let token = Rc::new(Token::new());
-    move |value| {
-        let _ = &token;
-        anything();
-        Value::new(value.0)
-    }
-}
-
-/// [`called`], of which only a number is wanted; the value ends before.
-fn number() -> impl Fn(&Value) -> u32 + Clone {
-    let f = called();
-    move |value| f(value).0
-}
-
-fn is_on_purpose(error: &Error) -> bool {
-    let text = error.to_string();
-    text.contains("on purpose") || error.is_abandoned()
 }
 
 /// What went wrong, if anything.
 fn play(seed: u64) -> Option<String> {
-    let world = World::new(seed);
-    WORLD.set(Some(world.clone()));
+    let world = Rc::new(World::default());
+    let theirs = world.clone();
+    havoc::begin(seed, move || theirs.act());
     for _ in 0..60 {
-        world.fuel.set(60);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.act()))
+        havoc::refuel();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(act))
             && panic.downcast_ref() != Some(&"on purpose")
         {
             return Some(format!("a panic of ours: {}", Error::from_panic(panic)));
         }
-        if world.one_in(5) {
+        if one_in(5) {
             turn();
         }
     }
-    WORLD.set(None);
+    havoc::calm_down();
     world.empty();
     let (event, sender) = Event::create();
     let last = event.hold(0);
@@ -424,7 +276,7 @@ fn play(seed: u64) -> Option<String> {
     }
     let held = Rc::strong_count(&world) - 1;
     drop(world);
-    let alive = ALIVE.replace(0);
+    let alive = havoc::alive();
     (held > 0 || alive > 0).then(|| format!("{alive} values are left, {held} functions"))
 }
 
@@ -436,7 +288,7 @@ fn nothing_is_left_whatever_happens() {
         if !is_on_purpose(error) {
             told.replace(Some(error.to_string()));
         }
-        if world().is_some_and(|world| world.one_in(10)) {
+        if one_in(10) {
             anything();
         }
     })));

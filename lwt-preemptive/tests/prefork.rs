@@ -44,9 +44,12 @@ fn panics() {
 
 fn returns() {}
 
-/// Gets ready the first time only.
+/// Gets ready with a good argument only: breaks with a bad one, and with a late one waits until it is to end.
 async fn answer_unless(told: String) {
     assert_ne!(told, "bad", "bad configuration");
+    if told == "late" {
+        return prefork::draining().await.expect("an end");
+    }
     answer(told).await;
 }
 
@@ -111,14 +114,13 @@ async fn serves_and_stops(way: Way) -> Result<(), Error> {
     assert_eq!(ask(&open).await?.1, "one");
     assert!(stopped.is_pending());
     assert!(service.reload("two".to_owned()).await.unwrap_err().downcast_ref::<Stopped>().is_some());
+    // Who comes now is refused, as soon as the workers have heard of it.
+    until(|| std::net::TcpStream::connect(address).is_err()).await;
     drop(open);
     stopped.await?;
     service.ended().await?;
     service.stop().await?;
     assert!(service.workers().is_empty());
-    // The socket has gone with the service.
-    drop(service);
-    until(|| std::net::TcpStream::connect(address).is_err()).await;
     Ok(())
 }
 
@@ -182,11 +184,17 @@ async fn a_reload_that_fails_changes_nothing(way: Way) -> Result<(), Error> {
 
 async fn a_cancelled_reload_changes_nothing(way: Way) -> Result<(), Error> {
     let (listener, address) = listener();
-    let service = prefork(way).serve(listener, answer, "good".to_owned()).await?;
+    let ended = Rc::new(Cell::new(0));
+    let count = Rc::clone(&ended);
+    let settings = prefork(way).on_event(move |event| {
+        count.set(count.get() + u32::from(matches!(event, Event::Ended { .. })));
+    });
+    let service = settings.serve(listener, answer_unless, "good".to_owned()).await?;
     let reload = service.reload("late".to_owned());
     pause().await?;
     reload.cancel();
     assert!(reload.await.unwrap_err().is_canceled());
+    until(|| ended.get() == 2).await;
     assert_eq!(ask_new(address).await?.1, "good");
     service.stop().await
 }
@@ -276,7 +284,7 @@ async fn a_connection_that_fails_is_told_of(way: Way) -> Result<(), Error> {
 
 async fn a_cancel_ends_what_has_begun(way: Way) -> Result<(), Error> {
     let before = children().len();
-    let serving = prefork(way).serve(listener().0, answer, String::new());
+    let serving = prefork(way).serve(listener().0, answer_unless, "late".to_owned());
     pause().await?;
     serving.cancel();
     assert!(serving.await.unwrap_err().is_canceled());

@@ -15,7 +15,6 @@ use lwt_preemptive::worker::{Way, WorkerFailure};
 use lwt_preemptive::workers;
 use lwt_unix::net::{TcpStream, UnixStream};
 use lwt_unix::process::{Pid, Status};
-use lwt_unix::signal::SIGKILL;
 use worker_common::{by, children, until};
 
 /// Tells every connection a word, and waits until the other end is closed.
@@ -171,6 +170,41 @@ async fn no_connection_is_lost(way: Way) -> Result<(), Error> {
     service.stop().await
 }
 
+/// Workers are killed at any moment: who connects may be cut off, but nobody waits for ever.
+async fn nobody_waits_for_ever(way: Way) -> Result<(), Error> {
+    let place = Place::new("killed");
+    let path = place.0.join("socket");
+    let by_path = std::os::unix::net::UnixListener::bind(&path)?;
+    let service = plan(way).workers(3).attempts(u32::MAX).serve(by_path, tell_by_unix, ()).await?;
+    let over = Rc::new(Cell::new(false));
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let (over, path) = (Rc::clone(&over), path.clone());
+        clients.push(spawn(async move {
+            let mut served = 0_u32;
+            while !over.get() {
+                let mut text = [0; 4];
+                let read = UnixStream::connect(&path).await?.read_exact(&mut text).await;
+                served += u32::from(read.is_ok());
+            }
+            Ok::<_, Error>(served)
+        }));
+    }
+    for round in 0..if way == Way::Zygote { 300 } else { 30 } {
+        let workers = service.workers();
+        if let Some((pid, _)) = workers.get(round % 3) {
+            // It may have gone.
+            let _ = kill(*pid);
+        }
+        lwt_unix::sleep(Duration::from_micros(500)).await?;
+    }
+    over.set(true);
+    for client in clients {
+        assert!(client.await? > 0);
+    }
+    service.stop().await
+}
+
 /// The current generation is given up while the next one gets ready: that takes its place.
 async fn given_up_during_a_reload(way: Way) -> Result<(), Error> {
     let place = Place::new("given-up");
@@ -204,13 +238,13 @@ async fn given_up_for_good(way: Way) -> Result<(), Error> {
         .serve(listener().0, tell_by_files, ("old".to_owned(), Some(breaks.clone()), None))
         .await?;
     let reload = service.reload(("new".to_owned(), Some(breaks.clone()), Some(waits.clone())));
-    let later = service.reload(("newer".to_owned(), None, None));
     std::fs::write(breaks, b"")?;
     kill_all(&service)?;
     until(|| service.workers().is_empty()).await;
     std::fs::write(waits, b"")?;
     assert!(reload.await.unwrap_err().downcast_ref::<GivenUp>().is_some());
     assert!(service.ended().await.unwrap_err().downcast_ref::<GivenUp>().is_some());
+    let later = service.reload(("newer".to_owned(), None, None));
     assert!(later.await.unwrap_err().downcast_ref::<Stopped>().is_some());
     assert!(service.stop().await.is_err());
     until(|| children().len() <= 1).await;
@@ -262,12 +296,15 @@ async fn an_event_that_panics(way: Way) -> Result<(), Error> {
     let count = Rc::clone(&unhandled);
     let before = set_unhandled_hook(Some(Rc::new(move |_: &_| count.set(count.get() + 1))));
     let (listener, address) = listener();
-    let service = plan(way).on_event(|_| panic!("on purpose")).serve(listener, tell, "well".to_owned()).await?;
+    let service =
+        plan(way).on_event(|_| panic!("on purpose")).serve(listener, tell, "well".to_owned()).await?;
     kill_all(&service)?;
     assert_eq!(told(address).await?, "well");
+    // Two have been started, were ready, and have ended; two are in their places.
+    until(|| unhandled.get() == 10).await;
     service.stop().await?;
     set_unhandled_hook(before);
-    assert!(unhandled.get() >= 10, "{}", unhandled.get());
+    assert_eq!(unhandled.get(), 12);
     Ok(())
 }
 
@@ -298,7 +335,10 @@ async fn a_child_of_a_worker_stays(way: Way) -> Result<(), Error> {
     let last = error.downcast_ref::<GivenUp>().and_then(GivenUp::last).and_then(|last| last.downcast_ref());
     assert!(matches!(last, Some(WorkerFailure::Panic { .. })), "{error:?}");
     for pid in pids.take() {
-        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid.number()), nix::sys::signal::Signal::SIGKILL)?;
+        nix::sys::signal::killpg(
+            nix::unistd::Pid::from_raw(pid.number()),
+            nix::sys::signal::Signal::SIGKILL,
+        )?;
     }
     Ok(())
 }
@@ -326,9 +366,9 @@ async fn stops_at_any_moment(way: Way) -> Result<(), Error> {
 
 fn main() {
     lwt_preemptive::worker::init(workers![tell, tell_by_unix, tell_by_files, tell_alone, leaves]);
-    let _ = SIGKILL;
     worker_common::main(both_ways![
         no_connection_is_lost,
+        nobody_waits_for_ever,
         given_up_during_a_reload,
         given_up_for_good,
         one_cannot_be_had,

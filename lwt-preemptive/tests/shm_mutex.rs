@@ -106,6 +106,7 @@ fn a_promise_for_the_lock_does_not_block_the_loop() {
     if let Some((role, pool)) = role() {
         let mutex: Mutex<u64> = Mutex::open(&pool, pool.find("m").expect("there")).expect("m");
         let told: Queue<u8> = Queue::open(&pool, pool.find("q").expect("there")).expect("q");
+        let asked: Queue<u8> = Queue::open(&pool, pool.find("a").expect("there")).expect("a");
         let mut guard = mutex.lock().expect("locked");
         told.push(1).expect("told");
         if role == "dies" {
@@ -113,7 +114,7 @@ fn a_promise_for_the_lock_does_not_block_the_loop() {
                 thread::park();
             }
         }
-        thread::sleep(Duration::from_millis(50));
+        asked.pop().expect("asked");
         *guard = 7;
         return;
     }
@@ -123,9 +124,11 @@ fn a_promise_for_the_lock_does_not_block_the_loop() {
         pool.publish("m", mutex.place()).expect("published");
         let told: Queue<u8> = Queue::create(&pool, None, ()).expect("a queue");
         pool.publish("q", told.place()).expect("published");
+        let asked: Queue<u8> = Queue::create(&pool, None, ()).expect("a queue");
+        pool.publish("a", asked.place()).expect("published");
         for role in ["goes", "dies"] {
             let mut worker = Worker::start(NAME, role, &pool);
-            let (told, mutex) = (told.clone(), mutex.clone());
+            let (told, asked, mutex) = (told.clone(), asked.clone(), mutex.clone());
             lwt_unix::run(async move {
                 told.pop_async().await?;
                 let locked = mutex.lock_async();
@@ -139,6 +142,7 @@ fn a_promise_for_the_lock_does_not_block_the_loop() {
                     let Err(LockError::OwnerDied(died)) = locked.await? else { panic!("not told") };
                     drop(died.recover());
                 } else {
+                    asked.push(1)?;
                     assert_eq!(*locked.await?.expect("locked"), 7);
                 }
                 Ok::<_, lwt_core::Error>(())

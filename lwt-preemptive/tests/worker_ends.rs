@@ -239,6 +239,48 @@ async fn several_loops(way: Way) -> Result<(), Error> {
     lwt_preemptive::detach(|| threads.into_iter().for_each(|thread| thread.join().unwrap())).await
 }
 
+/// Workers that are killed at any moment of their lives, before they are born included.
+async fn random_kills(way: Way) -> Result<(), Error> {
+    let seed = std::env::var("LWT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1_u64);
+    let mut state = seed;
+    let mut below = |limit: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % limit
+    };
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let (start, before) = (by(way), descriptors());
+    let slowest = if way == Way::Zygote { 600 } else { 4000 };
+    let (mut finished, mut killed) = (0, 0);
+    for number in 0..300 {
+        let worker = start.start(double, number);
+        let delay = Duration::from_micros(below(slowest));
+        match below(4) {
+            0 => worker.kill(),
+            1 => worker.result().cancel(),
+            how => {
+                lwt_unix::sleep(delay).await?;
+                if how == 2 { worker.kill() } else { worker.stop() }
+            }
+        }
+        match worker.result().await {
+            Ok(value) => {
+                assert_eq!(value, 2 * number);
+                finished += 1;
+            }
+            Err(error) if error.is_canceled() => killed += 1,
+            Err(error) => match failure(&error) {
+                WorkerFailure::Signal { signal: SIGKILL, .. } | WorkerFailure::Cancelled => killed += 1,
+                _ => panic!("{error:?}, seed {seed}"),
+            },
+        }
+        worker.ended().await?;
+    }
+    assert!(killed > 0 && finished + killed == 300, "seed {seed}");
+    assert_eq!(lwt_unix::process::wait_count(), 0);
+    until(|| descriptors() <= before).await;
+    Ok(())
+}
+
 /// Whether the process runs: a zombie does not.
 fn lives(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -402,6 +444,7 @@ fn main() {
             a_thousand_in_a_row,
             many_at_once,
             several_loops,
+            random_kills,
             the_program_is_killed,
             an_interrupt,
             a_fork,

@@ -10,6 +10,7 @@ use lwt_preemptive::worker::pool::{Event, Options, Pool, PoolError};
 use lwt_preemptive::worker::{self, Way, WorkerFailure};
 use lwt_preemptive::workers;
 use lwt_unix::signal::{SIGABRT, SIGKILL};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use worker_common::{children, exists, failure, until};
 
 fn square(number: u64) -> u64 {
@@ -143,6 +144,141 @@ async fn recycled(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+async fn no_more_workers_than_asked_for(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(options(way, 2).recycle_after(1))?;
+    let jobs: Vec<_> = (0..20).map(|_| pool.submit(naps, 5)).collect();
+    let looked = pool.clone();
+    let most = lwt_core::spawn(async move {
+        let mut most = 0;
+        while looked.stats().queued > 0 {
+            most = most.max(looked.stats().busy);
+            lwt_unix::sleep(Duration::from_millis(1)).await?;
+        }
+        Ok::<_, Error>(most)
+    });
+    let mut pids = lwt_core::all(jobs).await?;
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids.len(), 20, "each has a worker of its own");
+    let most = most.await?;
+    assert!((1..=2).contains(&most), "{most}");
+    Ok(())
+}
+
+async fn a_worker_that_writes_rubbish(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(options(way, 1).failures(usize::MAX))?;
+    for kind in 0..RUBBISH {
+        assert_eq!(pool.submit(square, 5).await?, 25);
+        let job = pool.submit(writes_rubbish, kind);
+        // It rings for nothing.
+        until(|| !job.is_pending()).await;
+        let error = job.await.unwrap_err();
+        let WorkerFailure::Decode(why) = failure(&error) else { panic!("{kind}: {error:?}") };
+        assert!(!why.is_empty());
+    }
+    // Another worker goes on.
+    assert_eq!(pool.submit(square, 5).await?, 25);
+    let stats = pool.stats();
+    assert_eq!((stats.queued, stats.running, stats.busy), (0, 0, 0));
+    pool.shutdown(Duration::from_secs(60)).await
+}
+
+const RUBBISH: u64 = 8;
+
+/// Writes a message of its own into its link, where the next is to be, or other positions; and hangs.
+fn writes_rubbish(kind: u64) -> u32 {
+    use std::os::unix::fs::FileExt;
+    // As `link` has it: the positions of the ring back, and its bytes.
+    const LEN: u64 = 128 << 10;
+    const END: u64 = 1024;
+    const RING: u64 = 8192 + LEN;
+    let mut files = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+    let of_link = |path: &std::path::PathBuf| {
+        std::fs::read_link(path).is_ok_and(|file| file.to_string_lossy().starts_with("/memfd:lwt-link"))
+    };
+    let path = files.find(of_link).expect("the link's file");
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let write = |at: u64, word: u64| file.write_all_at(&word.to_ne_bytes(), at).unwrap();
+    let mut end = [0; 8];
+    file.read_exact_at(&mut end, END).unwrap();
+    let end = u64::from_ne_bytes(end);
+    // It is the worker's second job.
+    let frame = |head: u64, id: u64, moved: u64| {
+        for (word, value) in (0..).zip([head, id, 0, u64::MAX]) {
+            write(RING + (end + 8 * word) % LEN, value);
+        }
+        write(END, end + moved);
+    };
+    match kind {
+        0 => frame(3, 7, 24),
+        1 => frame(6, 1, 24),
+        2 => frame(77, 1, 24),
+        3 => frame(3, 1, 8),
+        4 => frame(3 | 60_000 << 32, 1, 24),
+        5 => frame(3 | 1 << 8 | 200 << 16 | 8 << 32, 1, 32),
+        6 => frame(3 | 1 << 8 | 8 << 32, 1, 32),
+        _ => write(END, u64::MAX),
+    }
+    worker_common::hang();
+    0
+}
+
+fn naps(milliseconds: u64) -> u32 {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    std::process::id()
+}
+
+/// Sets a limit of this process, until the drop.
+struct Limited(Resource, u64, u64);
+
+impl Limited {
+    fn to(resource: Resource, limit: u64) -> Limited {
+        let (soft, hard) = getrlimit(resource).unwrap();
+        setrlimit(resource, limit, hard).unwrap();
+        Limited(resource, soft, hard)
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        setrlimit(self.0, self.1, self.2).unwrap();
+    }
+}
+
+async fn no_descriptors_left(way: Way) -> Result<(), Error> {
+    let other = Pool::new(options(way, 1))?;
+    assert_eq!(other.submit(square, 2).await?, 4);
+    for more in (0..16).step_by(3) {
+        let open = std::fs::read_dir("/proc/self/fd")?.count() as u64;
+        let limited = Limited::to(Resource::RLIMIT_NOFILE, open + more);
+        let pool = Pool::new(options(way, 1).failures(4))?;
+        if let Err(error) = pool.submit(square, 3).await {
+            assert!(matches!(pool_error(&error), PoolError::Broken { failures: 4, .. }), "{error:?}");
+        }
+        drop(limited);
+        pool.shutdown(Duration::from_secs(60)).await?;
+    }
+    assert_eq!(other.submit(square, 3).await?, 9);
+    Ok(())
+}
+
+async fn no_long_files(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(options(way, 1))?;
+    assert_eq!(pool.submit(measured, vec![1; 100_000]).await?, 100_000);
+    let limited = Limited::to(Resource::RLIMIT_FSIZE, 1 << 30);
+    // It would take a new segment, or a longer one.
+    assert!(pool.submit(measured, vec![1; 1 << 20]).await.is_err());
+    assert_eq!(pool.submit(measured, vec![1; 1000]).await?, 1000);
+    drop(limited);
+    assert_eq!(pool.submit(measured, vec![1; 1 << 20]).await?, 1 << 20);
+    assert_eq!(pool.stats().started, 1);
+    Ok(())
+}
+
+fn measured(bytes: Vec<u8>) -> usize {
+    bytes.len()
+}
+
 async fn limited_memory(way: Way) -> Result<(), Error> {
     let pool = Pool::new(options(way, 1).memory(256 << 20))?;
     assert_eq!(pool.submit(allocates, 1 << 20).await?, 1 << 20);
@@ -251,13 +387,29 @@ async fn killed_while_idle(way: Way) -> Result<(), Error> {
 }
 
 fn main() {
-    worker::init(workers![square, pid, aborts, exits, dies_once, hangs, allocates, stays_behind,]);
+    worker::init(workers![
+        square,
+        pid,
+        aborts,
+        exits,
+        dies_once,
+        hangs,
+        allocates,
+        stays_behind,
+        writes_rubbish,
+        measured,
+        naps
+    ]);
     worker_common::main(both_ways![
         a_job_that_ends_its_worker,
         a_job_that_may_be_done_again,
         too_many_failures_break_the_pool,
         an_answer_ends_a_row_of_failures,
         recycled,
+        no_more_workers_than_asked_for,
+        a_worker_that_writes_rubbish,
+        no_descriptors_left,
+        no_long_files,
         limited_memory,
         a_drained_pool_goes_on,
         shut_down,

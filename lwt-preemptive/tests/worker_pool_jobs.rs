@@ -110,39 +110,8 @@ async fn results(way: Way) -> Result<(), Error> {
     pool.shutdown(Duration::from_secs(10)).await
 }
 
-async fn long_results_in_place(way: Way) -> Result<(), Error> {
-    let pool = pool(way, 1);
-    let mut kept = Vec::new();
-    for many in [0_usize, 1, 5000, 1_000_000] {
-        let numbers = pool.call().in_place(counted, many).await?;
-        assert!(numbers.iter().zip(0_u64..).all(|(number, expected)| *number == expected));
-        assert_eq!(numbers.len(), many);
-        kept.push(numbers);
-        let copied = pool.submit(counted, many).await?.into_vec();
-        assert_eq!(copied.len(), many);
-        assert!(copied.iter().zip(0..).all(|(number, expected)| *number == expected));
-        let (before, behind) = pool.submit(two_counts, many).await?;
-        assert!(before.len() == many && before.into_vec() == behind.into_vec());
-        let text = pool.call().in_place(letters, many).await?;
-        assert!(text.len() == many && text.chars().all(|letter| letter == 'x'));
-    }
-    drop(pool);
-    for (numbers, many) in kept.iter().zip([0, 1, 5000, 1_000_000]) {
-        assert!(numbers.len() == many && numbers.iter().zip(0_u64..).all(|(one, other)| *one == other));
-    }
-    Ok(())
-}
-
 fn counted(many: usize) -> Filled<u64> {
     Filled::new(many, |numbers| numbers.iter_mut().zip(0..).for_each(|(number, value)| *number = value))
-}
-
-fn two_counts(many: usize) -> (Filled<u64>, Filled<u64>) {
-    (counted(many), counted(many))
-}
-
-fn letters(many: usize) -> String {
-    "x".repeat(many)
 }
 
 async fn results_in_order(way: Way) -> Result<(), Error> {
@@ -283,6 +252,93 @@ async fn cancelled_and_deaf(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+async fn an_abandoned_job_holds_nobody_up(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(Options::new().way(way).workers(2).on_cancel(OnCancel::RunOut))?;
+    let mark = Mark::new("abandoned");
+    let job = pool.submit(deaf, mark.path());
+    until(|| mark.is_there()).await;
+    job.cancel();
+    drop(job);
+    let jobs: Vec<_> = (0..40).map(|_| pool.submit(nap, 1)).collect();
+    let pids = lwt_core::all(jobs).await?;
+    assert!(pids.iter().all(|pid| *pid == pids[0]), "one worker is busy for an hour");
+    pool.shutdown(Duration::ZERO).await
+}
+
+async fn a_deaf_job_takes_no_other_with_it(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 2);
+    for _ in 0..10 {
+        let mark = Mark::new("takes");
+        let job = pool.call().on_cancel(OnCancel::Kill(Duration::ZERO)).submit(deaf, mark.path());
+        let others: Vec<_> = (0..20).map(|number| pool.submit(square, number)).collect();
+        until(|| mark.is_there()).await;
+        job.cancel();
+        assert_eq!(lwt_core::all(others).await?.len(), 20);
+    }
+    // Those that end of themselves at the moment when they are to be killed.
+    for round in 0..100 {
+        let short = OnCancel::Kill(Duration::from_micros(round * 10));
+        let jobs: Vec<_> = (0..4).map(|_| pool.call().on_cancel(short).submit(nap, 1)).collect();
+        let others: Vec<_> = (0..20).map(|number| pool.submit(square, number)).collect();
+        lwt_unix::sleep(Duration::from_micros(500)).await?;
+        jobs.iter().for_each(|job| job.cancel());
+        assert_eq!(lwt_core::all(others).await?.len(), 20);
+    }
+    assert_eq!((pool.stats().failed, pool.stats().crashed), (0, 0));
+    Ok(())
+}
+
+/// A job after the other, from callback to callback, until the flag says that it is enough.
+fn on_and_on(pool: &Pool, enough: &Rc<Cell<bool>>) {
+    let (next, flag) = (pool.clone(), Rc::clone(enough));
+    pool.submit(square, 3).on_success(move |_| {
+        if !flag.get() {
+            on_and_on(&next, &flag);
+        }
+    });
+}
+
+async fn a_busy_pool_starves_nobody(way: Way) -> Result<(), Error> {
+    let pools = [pool(way, 2), pool(way, 1)];
+    let enough = Rc::new(Cell::new(false));
+    for pool in &pools {
+        (0..100).for_each(|_| on_and_on(pool, &enough));
+    }
+    let (reader, writer) = lwt_unix::fd::pipe()?;
+    for round in 0..100_u8 {
+        lwt_unix::sleep(Duration::from_micros(100)).await?;
+        writer.write_all(&[round]).await?;
+        let mut back = [0];
+        reader.read_exact(&mut back).await?;
+        assert_eq!(back, [round]);
+        lwt_core::pause().await?;
+    }
+    enough.set(true);
+    for pool in &pools {
+        pool.drain().await?;
+        assert!(pool.stats().answered >= 100);
+    }
+    Ok(())
+}
+
+async fn a_pool_in_a_worker(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 1);
+    for _ in 0..2 {
+        assert_eq!(pool.submit(deeper, ()).await?, 285 + (100_000 - 1));
+    }
+    pool.shutdown(Duration::from_secs(60)).await
+}
+
+/// A job that has workers of its own, and threads.
+async fn deeper() -> u64 {
+    let pool = Pool::new(Options::new().workers(2)).expect("a pool");
+    let sum = std::thread::spawn(|| (0..10).map(square).sum::<u64>()).join().unwrap();
+    assert_eq!(pool.map(square, 0..10, 4).await.unwrap().into_iter().sum::<u64>(), sum);
+    let long = pool.call().in_place(counted, 100_000).await.unwrap();
+    pool.shutdown(Duration::from_secs(60)).await.unwrap();
+    sum + long[99_999]
+}
+
 async fn a_dropped_promise_lets_the_job_run(way: Way) -> Result<(), Error> {
     let pool = pool(way, 1);
     for _ in 0..10 {
@@ -320,7 +376,19 @@ async fn messages_arrive(way: Way) -> Result<(), Error> {
     let job = pool.call().on_message(move |message| hears.borrow_mut().push(message)).submit(talks_for, 50);
     assert_eq!(job.await?, 50);
     assert!(matches!(&heard.borrow()[..], [Message::Progress(_)]));
-    Ok(())
+    // Messages and results go different ways, and the order is kept all the same.
+    for number in 0..200 {
+        let heard = Rc::new(Cell::new(0));
+        let count = Rc::clone(&heard);
+        let (kept, hears) = (pool.clone(), move |_| count.set(count.get() + 1));
+        let job = pool.call().on_message(move |message| {
+            let _ = &kept;
+            hears(message);
+        });
+        assert_eq!(job.submit(talks, number).await?, number);
+        assert_eq!(heard.get(), 2, "job {number}");
+    }
+    pool.drain().await
 }
 
 fn talks_for(milliseconds: u32) -> u32 {
@@ -333,8 +401,7 @@ fn main() {
     worker::init(workers![
         square,
         counted,
-        two_counts,
-        letters,
+        deeper,
         nothing,
         later,
         reversed,
@@ -347,7 +414,6 @@ fn main() {
     ]);
     worker_common::main(both_ways![
         results,
-        long_results_in_place,
         results_in_order,
         panics_are_told,
         many_in_flight,
@@ -357,6 +423,10 @@ fn main() {
         cancelled_in_the_queue,
         cancelled_while_it_runs,
         cancelled_and_deaf,
+        an_abandoned_job_holds_nobody_up,
+        a_deaf_job_takes_no_other_with_it,
+        a_busy_pool_starves_nobody,
+        a_pool_in_a_worker,
         a_dropped_promise_lets_the_job_run,
         messages_arrive,
     ]);

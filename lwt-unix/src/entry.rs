@@ -135,14 +135,8 @@ where
 fn complain(error: &Error) -> ExitCode {
     use std::io::Write;
 
-    let mut text = format!("error: {error}");
-    let mut source = error.as_std().source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
     // If standard error is closed there is nobody to tell; the exit code tells all the same.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
     ExitCode::FAILURE
 }
 

@@ -30,8 +30,8 @@ const MOST_SHORT: u32 = 1024;
 /// The full length, in nanoseconds; `u64::MAX` before anybody has asked.
 static FULL: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Sets how long a loop that waits for a job or a worker, and a job thread or a worker that has nothing to do,
-/// look again before they sleep; 20 µs unless there is only one processor. Zero is never.
+/// Sets how long a loop that waits for a job or a worker, and a job thread or a worker that has nothing to
+/// do, look again before they sleep; 20 µs unless there is only one processor. Zero is never.
 ///
 /// They do so only while it pays: where nothing comes they soon stop by themselves.
 ///

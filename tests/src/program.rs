@@ -154,12 +154,18 @@ impl Program {
         Duration::from_secs_f64(ticks as f64 / per_second as f64)
     }
 
-    /// The processes of its main thread that are heads of groups of their own: its workers.
-    pub fn workers(&self) -> Vec<i32> {
+    /// The processes that its main thread has for children.
+    pub fn children(&self) -> Vec<i32> {
         let children =
             fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
-        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-        children.filter(|pid| stat(*pid).get(2) == Some(&pid.to_string())).collect()
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+
+    /// Those of its children that are heads of groups of their own: its workers.
+    pub fn workers(&self) -> Vec<i32> {
+        let mut workers = self.children();
+        workers.retain(|pid| stat(*pid).get(2) == Some(&pid.to_string()));
+        workers
     }
 
     /// Waits for its end.

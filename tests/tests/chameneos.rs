@@ -3,6 +3,9 @@
 use std::process::Command;
 
 use lwt_tests::program::Program;
+use lwt_tests::until;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 fn chameneos(meetings: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chameneos"));
@@ -35,6 +38,19 @@ fn there_are_two_creatures_to_each_meeting() {
         assert_eq!(game(part), (1200, " one two zero zero".to_owned()));
     }
     assert_eq!(three[0], " blue red yellow");
+}
+
+#[test]
+fn the_game_ends_with_a_creature_that_dies() {
+    // Whatever the mall is at just then.
+    for round in 0..20 {
+        let program = Program::start(&mut chameneos("18446744073709551615"));
+        until("all three are there", || program.workers().len() == 3);
+        kill(Pid::from_raw(program.workers()[round % 3]), Signal::SIGKILL).expect("it is there");
+        let ended = program.wait();
+        ended.assert_code(1);
+        assert!(ended.stderr.starts_with("chameneos: ") && ended.stderr.contains("SIGKILL"), "{ended:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The example `mandelbrot`.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufReader;
 use std::path::Path;
 use std::process::Command;
 
@@ -37,6 +38,26 @@ fn the_picture_is_the_same_for_any_number_of_workers() {
 }
 
 #[test]
+fn it_is_the_set() {
+    let dir = TempDir::new();
+    let out = dir.path().join("set.png");
+    assert!(
+        Program::start(&mut mandelbrot(&out, &["--width", "90", "--height", "61"])).wait().status.success()
+    );
+    let file = BufReader::new(File::open(out).expect("a picture"));
+    let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let mut points = vec![0; reader.output_buffer_size().expect("a small one")];
+    let info = reader.next_frame(&mut points).expect("a picture");
+    assert_eq!((info.width, info.height, info.color_type), (90, 61, png::ColorType::Rgb));
+    let point = |row: usize, column: usize| &points[3 * (90 * row + column)..][..3];
+    // The point 0 lies inside, and the corners lie outside.
+    assert_eq!(point(30, 63), [0, 0, 0]);
+    assert!([point(0, 0), point(60, 89)].iter().all(|corner| *corner != [0, 0, 0]));
+    // It is its own mirror image.
+    assert!((0..90).all(|column| (0..30).all(|row| point(row, column) == point(60 - row, column))));
+}
+
+#[test]
 fn a_worker_that_is_killed_costs_nothing_but_time() {
     let dir = TempDir::new();
     let size = ["--width", "300", "--height", "200", "--iterations", "20000", "--workers", "3"];
@@ -56,11 +77,25 @@ fn a_worker_that_is_killed_costs_nothing_but_time() {
 #[test]
 fn what_cannot_be_done_is_said() {
     let dir = TempDir::new();
-    let ended =
-        Program::start(&mut mandelbrot(&dir.path().join("no/such/dir.png"), &["--width", "8"])).wait();
+    // Before it is drawn, which would take for ever.
+    let command = &mut mandelbrot(&dir.path().join("no/such/dir.png"), &["--iterations", "4000000000"]);
+    let ended = Program::start(command).wait();
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.stderr.contains("no/such/dir.png: "), "{}", ended.stderr);
-    for arguments in [&["--width", "0"][..], &["--workers", "0"], &["--height", "-1"], &["rubbish"]] {
+    let ended = Program::start(&mut mandelbrot(Path::new("/dev/full"), &["--width", "8"])).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.starts_with("mandelbrot: /dev/full: "), "{}", ended.stderr);
+    let huge = ["--width", "4294967295", "--height", "4294967295"];
+    let ended = Program::start(&mut mandelbrot(&dir.path().join("x.png"), &huge)).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.starts_with("mandelbrot: 4294967295 × 4294967295 points: "), "{}", ended.stderr);
+    for arguments in [
+        &["--width", "0"][..],
+        &["--workers", "1001"],
+        &["--workers", "0"],
+        &["--height", "-1"],
+        &["rubbish"],
+    ] {
         let ended = Program::start(&mut mandelbrot(&dir.path().join("x.png"), arguments)).wait();
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}");
     }

@@ -26,6 +26,17 @@ fn what_goes_in_comes_out() {
 }
 
 #[test]
+fn the_bytes_do_not_depend_on_the_window() {
+    let checksum = |window| {
+        let ended = Program::start(&mut pipeline(300_007, window)).wait();
+        ended.stdout.split_once(';').expect("two ends").0.to_owned()
+    };
+    let whole = checksum(1 << 20);
+    assert!(whole.starts_with("produced 300007 bytes, CRC "), "{whole}");
+    assert_eq!([checksum(4001), checksum(131_072), checksum(u64::MAX)], [&*whole; 3]);
+}
+
+#[test]
 fn if_one_end_dies_the_other_is_stopped() {
     for end in [0, 1] {
         let program = Program::start(&mut pipeline(u64::MAX, 1 << 16));

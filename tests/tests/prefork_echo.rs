@@ -1,7 +1,9 @@
 //! The example `prefork_echo`: its workers come, go and are replaced, and nobody who connects is lost.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -21,7 +23,8 @@ impl Server {
     /// A server whose workers all serve, and their numbers.
     fn start(workers: usize) -> (Server, Vec<i32>) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_prefork_echo"));
-        let mut program = Program::start(command.args(["--workers", &workers.to_string(), "--grace", "60"]));
+        let mut program =
+            Program::start(command.args(["--workers", &workers.to_string(), "--grace", "1000"]));
         let line = program.line();
         let address = line.strip_prefix("listening on ").expect("the address").parse().expect("an address");
         let mut server = Server { program, address };
@@ -124,6 +127,57 @@ fn a_reload_loses_no_connection() {
     server.program.signal(Signal::SIGTERM);
     let ended = server.program.wait();
     assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+#[test]
+fn a_second_signal_is_the_end() {
+    let (server, workers) = Server::start(2);
+    let mut peer = server.connect();
+    echoes(&mut peer, "hello");
+    let pid = Pid::from_raw(i32::try_from(server.program.pid()).expect("a process number"));
+    until("it has ended, with somebody connected", || {
+        let _ = kill(pid, Signal::SIGTERM);
+        !server.program.is_alive()
+    });
+    let status = server.program.wait().status;
+    // One that comes after the second meets a program that does not handle it any more.
+    assert!(status.success() || status.signal() == Some(Signal::SIGTERM as i32), "{status}");
+    until("all workers have ended", || !workers.iter().any(|worker| runs(*worker)));
+}
+
+#[test]
+fn it_goes_on_when_nobody_reads_what_it_prints() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_prefork_echo"));
+    command.args(["--workers", "2"]).stdout(writer).stderr(Stdio::piped());
+    let program = Program::start_as_is(&mut command);
+    drop(command);
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line).expect("a line");
+    let address = line.trim_end().strip_prefix("listening on ").expect("the address");
+    let address: SocketAddr = address.parse().expect("an address");
+    echoes(&mut Peer::connect(address), "hello");
+    program.signal(Signal::SIGTERM);
+    let ended = program.wait();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn what_it_cannot_do_it_says() {
+    let (server, _) = Server::start(1);
+    let port = server.address.port().to_string();
+    for (arguments, code) in [
+        (&["--port", &*port][..], 1),
+        (&["--workers", "0"], 2),
+        (&["--grace", "-1"], 2),
+        (&["--port", "65536"], 2),
+        (&["rubbish"], 2),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prefork_echo"));
+        let ended = Program::start(command.args(arguments)).wait();
+        ended.assert_code(code);
+        assert!(ended.stderr.starts_with("prefork_echo: ") && ended.stdout.is_empty(), "{ended:?}");
+    }
 }
 
 #[test]

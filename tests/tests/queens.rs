@@ -50,7 +50,7 @@ fn by_stages() {
 #[test]
 fn for_any_number_of_workers() {
     for mode in ["map", "sharded", "mailbox", "stages"] {
-        for workers in ["1", "2", "7"] {
+        for workers in ["2", "3", "7"] {
             let mut command = queens(&["--n", "9", "--mode", mode, "--workers", workers]);
             let ended = Program::start(&mut command).wait();
             assert_eq!(ended.stdout, "n=9 solutions=46\n", "{mode}, {workers} workers: {}", ended.stderr);
@@ -60,7 +60,15 @@ fn for_any_number_of_workers() {
 
 #[test]
 fn what_it_cannot_do_it_says() {
-    for arguments in [&["--n", "0"][..], &["--n", "17"], &["--n", "x"], &["--mode", "fast"], &["x"]] {
+    for arguments in [
+        &["--workers", "1"][..],
+        &["--workers", "1001"],
+        &["--n", "0"],
+        &["--n", "17"],
+        &["--n", "x"],
+        &["--mode", "fast"],
+        &["x"],
+    ] {
         let ended = Program::start(&mut queens(arguments)).wait();
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}");
         assert!(ended.stderr.starts_with("queens: "), "{}", ended.stderr);

@@ -86,6 +86,15 @@ fn a_worker_that_is_killed_costs_nothing() {
 }
 
 #[test]
+fn any_number_of_workers() {
+    let dir = TempDir::new();
+    let (files, bytes) = tree(&dir);
+    for workers in ["0", "1", "3", "100"] {
+        assert_agrees(&run(dir.path(), &["--workers", workers]), files, bytes);
+    }
+}
+
+#[test]
 fn every_kind_of_name_and_size() {
     let dir = TempDir::new();
     let (files, bytes) = tree(&dir);
@@ -297,6 +306,7 @@ fn wrong_arguments() {
         &["--timeout", "soon"],
         &["--server", "somewhere"],
         &["--serve", "--server", "127.0.0.1:1"],
+        &["--kill-one", "--workers", "0"],
         &["--nonsense"],
         &["extra"],
     ];

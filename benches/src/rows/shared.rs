@@ -77,7 +77,7 @@ pub const ROWS: [Row; 6] = [
 
 /// Fails unless the elements were those that were sent.
 fn checked(sum: u64, ops: u64) -> Result<(), Failure> {
-    if sum == (0..ops).sum() { Ok(()) } else { Err(Failure::wrong(sum)) }
+    if sum == (0..ops).sum::<u64>() { Ok(()) } else { Err(Failure::wrong(sum)) }
 }
 
 fn lwt_stream(ops: u64) -> Outcome {

@@ -1,8 +1,8 @@
 //! Workers send the solutions themselves, those that are the first of their images.
 
-use lwt::list::Parallel;
+use lwt::Error;
 use lwt::shm::{Mailbox, Receiver, ShmError};
-use lwt::{Error, spawn};
+use lwt::switch::with_switch;
 
 use super::super::board;
 use super::{all, jobs, take};
@@ -13,20 +13,22 @@ const ROOM: usize = 64 * 1024;
 const BATCH: usize = 64;
 
 pub(crate) async fn run(n: u32, workers: u32) -> Result<u64, Error> {
-    let (pool, start) = jobs(n)?;
+    let (pool, start) = jobs(n, workers)?;
     let mailbox = Mailbox::create(&pool, ROOM)?;
     pool.publish("mailbox", mailbox.place())?;
     let receiver = mailbox.receiver()?;
-    let ended = all((0..workers).map(|_| start.start(search, n)).collect());
-    // An empty message is the last one.
-    let ended = ended.bind(move |_| mailbox.send_async(Vec::new()));
     // If a worker fails there is no last message.
-    let both = Parallel::unbounded().cancel_rest();
-    let found = both.map([ended.map(|()| 0), spawn(receive(receiver))], |either| either).await?;
-    Ok(found.into_iter().sum())
+    let found = with_switch(async move |scope| {
+        let ended = scope.add(all(workers, move || start.start(search, n)))?;
+        let found = scope.spawn(receive(receiver))?;
+        ended.await?;
+        mailbox.send_async(Vec::new()).await?;
+        found.await
+    });
+    found.await
 }
 
-/// How many solutions arrive until the last message.
+/// How many solutions arrive until the last message, an empty one.
 async fn receive(receiver: Receiver) -> Result<u64, Error> {
     let mut found = 0;
     loop {

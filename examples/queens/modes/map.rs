@@ -10,12 +10,14 @@ use super::beginnings;
 
 /// How many jobs are handed in ahead of the results, for each worker.
 const AHEAD: usize = 4;
+/// After so many workers in a row that could not be had, or have died, it is given up.
+const FAILURES: usize = 5;
 /// How long workers may take to end that have nothing to do.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(n: u32, workers: u32) -> Result<u64, Error> {
     let workers = workers as usize;
-    let pool = Pool::new(Options::new().workers(workers))?;
+    let pool = Pool::new(Options::new().workers(workers).failures(FAILURES))?;
     let jobs = beginnings(n).into_iter().map(move |start| (n, start.rows, start.board));
     let found = pool.map(search, jobs, workers * AHEAD).await?;
     pool.shutdown(PATIENCE).await?;

@@ -1,7 +1,9 @@
 //! The modes with workers. In each of them the work is shared out by beginnings: the first rows of a board.
 
+use std::str::FromStr;
+
 use lwt::list::Parallel;
-use lwt::shm::{Pool, Queue, ShmError};
+use lwt::shm::{Pool, PoolOptions, Queue, ShmError};
 use lwt::worker::{self, Start, Worker};
 use lwt::{Error, Promise};
 
@@ -12,7 +14,30 @@ pub(crate) mod map;
 pub(crate) mod sharded;
 pub(crate) mod stages;
 
-pub(crate) const NAMES: [&str; 5] = ["seq", "map", "sharded", "mailbox", "stages"];
+/// Who computes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode {
+    Seq,
+    Map,
+    Sharded,
+    Mailbox,
+    Stages,
+}
+
+impl FromStr for Mode {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Mode, &'static str> {
+        Ok(match name {
+            "seq" => Mode::Seq,
+            "map" => Mode::Map,
+            "sharded" => Mode::Sharded,
+            "mailbox" => Mode::Mailbox,
+            "stages" => Mode::Stages,
+            _ => return Err("it must be seq, map, sharded, mailbox or stages"),
+        })
+    }
+}
 
 lwt::shm_safe! {
     /// A beginning, in a queue.
@@ -26,9 +51,9 @@ lwt::shm_safe! {
 /// How the shared memory is called in the workers.
 const MEMORY: &str = "queens";
 
-/// Shared memory with a queue of all there is to do.
-fn jobs(n: u32) -> Result<(Pool, Start), Error> {
-    let pool = Pool::create()?;
+/// Shared memory with a queue of all there is to do, for this process and so many workers.
+fn jobs(n: u32, workers: u32) -> Result<(Pool, Start), Error> {
+    let pool = PoolOptions::new().processes(workers + 1).create()?;
     let jobs: Queue<Job> = Queue::create(&pool, None, ())?;
     for Beginning { rows, board } in beginnings(n) {
         jobs.push(Job { rows: u64::from(rows), board })?;
@@ -54,9 +79,9 @@ fn take() -> Result<(Pool, impl Iterator<Item = Result<Beginning, ShmError>>), E
     ))
 }
 
-/// What all workers say in the end. If one fails the others are stopped: what it was about to do is lost.
-fn all<T: 'static>(workers: Vec<Worker<Result<T, String>>>) -> Promise<Vec<T>> {
-    Parallel::unbounded()
-        .cancel_rest()
-        .map(workers, |worker| worker.into_result().bind(|said| said.map_err(Error::msg).into()))
+/// What so many workers of a kind say in the end. If one fails the others are stopped, and no more are
+/// started: what it was about to do is lost.
+fn all<T: 'static>(workers: u32, start: impl Fn() -> Worker<Result<T, String>> + 'static) -> Promise<Vec<T>> {
+    let crew = Parallel::unbounded().cancel_rest();
+    crew.map(0..workers, move |_| start().into_result().bind(|said| said.map_err(Error::msg).into()))
 }

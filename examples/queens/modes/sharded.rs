@@ -7,10 +7,10 @@ use super::super::board;
 use super::{all, jobs, take};
 
 pub(crate) async fn run(n: u32, workers: u32) -> Result<u64, Error> {
-    let (pool, start) = jobs(n)?;
+    let (pool, start) = jobs(n, workers)?;
     let found: Map<u64, u32> = Map::create(&pool, ())?;
     pool.publish("found", found.place())?;
-    all((0..workers).map(|_| start.start(search, n)).collect()).await?;
+    all(workers, move || start.start(search, n)).await?;
     Ok(found.len()? as u64)
 }
 

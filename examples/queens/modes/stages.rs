@@ -1,7 +1,7 @@
 //! Two stages with a bounded queue between them: the first is held back when the second cannot follow.
 
-use lwt::list::{self, Parallel};
 use lwt::shm::{Queue, ShmError};
+use lwt::switch::with_switch;
 use lwt::{Error, worker};
 
 use super::super::board;
@@ -13,17 +13,22 @@ const BOUND: usize = 4096;
 const END: u64 = u64::MAX;
 
 pub(crate) async fn run(n: u32, workers: u32) -> Result<u64, Error> {
-    let (pool, start) = jobs(n)?;
+    let (pool, start) = jobs(n, workers)?;
     let found: Queue<u64> = Queue::create(&pool, Some(BOUND), ())?;
     pool.publish("found", found.place())?;
     let counters = (workers / 3).max(1);
-    let finding = all((counters..workers).map(|_| start.start(find, n)).collect());
-    let counting = all((0..counters).map(|_| start.start(count, n)).collect());
     // If either stage fails the other would wait for it.
-    let finding = finding.bind(move |_| list::iter_s(0..counters, move |_| found.push_async(END)));
-    let both = Parallel::unbounded().cancel_rest();
-    let counted = both.map([finding.map(|()| Vec::new()), counting], |either| either).await?;
-    Ok(counted.into_iter().flatten().sum())
+    let counted = with_switch(async move |scope| {
+        let counter = start.clone();
+        let finding = scope.add(all(workers - counters, move || start.start(find, n)))?;
+        let counting = scope.add(all(counters, move || counter.start(count, n)))?;
+        finding.await?;
+        for _ in 0..counters {
+            found.push_async(END).await?;
+        }
+        counting.await
+    });
+    Ok(counted.await?.into_iter().sum())
 }
 
 /// A worker of the first stage.

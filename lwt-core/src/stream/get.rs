@@ -15,7 +15,7 @@ use super::scan::{Found, Scan, Test, Way};
 
 impl<T: 'static> Stream<T> {
     #[track_caller]
-    fn scan<R: 'static>(
+    pub(super) fn scan<R: 'static>(
         &self,
         way: Way,
         limit: usize,

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::Promise;
 
 use super::create::from_state;
+use super::scan::{Test, Way};
 use super::{Stream, of_list};
 
 /// The characters of a text, closed (`Lwt_stream.of_string`, whose characters are bytes: that is
@@ -32,10 +33,11 @@ impl Stream<char> {
     /// All characters to the end as a text (`Lwt_stream.to_string`).
     ///
     /// # Errors
-    /// That of the source.
+    /// That of the source; the characters before it are given back.
     #[track_caller]
     pub fn to_string(&self) -> Promise<String> {
-        self.to_list().map(String::from_iter)
+        // Not a `map` of `to_list`: who drops the promise gives up the reading, too.
+        self.scan(Way::Take, usize::MAX, Test::All, |found| Ok(String::from_iter(found.elements)))
     }
 }
 

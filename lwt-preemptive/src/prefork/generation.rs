@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use lwt_core::{Canceller, Error, Promise, Resolver, all, pick, spawn, wait};
+use lwt_core::{Error, Promise, Resolver, all, pick, spawn, wait};
 use lwt_unix::fd;
 use lwt_unix::process::{Pid, Status};
 use lwt_unix::sleep;
@@ -26,8 +26,8 @@ pub enum Event {
         pid: Option<Pid>,
         /// How the process ended.
         status: Option<Status>,
-        /// Why, if its function did not return: a [`WorkerFailure`](crate::worker::WorkerFailure), or
-        /// [`Canceled`](lwt_core::Canceled) if it was asked to end and was too slow.
+        /// Why, if its function did not return: a [`WorkerFailure`](crate::worker::WorkerFailure), which is
+        /// [`Cancelled`](crate::worker::WorkerFailure::Cancelled) if it was asked to end and was too slow.
         failure: Option<Error>,
         /// Whether it was asked to.
         asked: bool,
@@ -53,17 +53,26 @@ pub(super) struct Run {
     pub(super) result: Promise<()>,
     /// Resolved when the process has gone.
     pub(super) gone: Promise<Status>,
+    /// Asks it to end.
+    pub(super) stop: Box<dyn Fn()>,
 }
 
 /// Starts a worker, which says by this pipe that it is ready.
-pub(super) type Launch = Box<dyn Fn(OwnedFd) -> Run>;
+pub(super) type Launch = Rc<dyn Fn(OwnedFd) -> Run>;
 
 pub(super) struct Generation {
     settings: Rc<Settings>,
-    launch: Launch,
+    /// None when it ends: it has the socket.
+    launch: RefCell<Option<Launch>>,
     live: RefCell<Vec<Rc<Live>>>,
     /// How many have ended in a row before they had served for a while.
     failures: Cell<u32>,
+    /// How many of its places have not had a worker that was ready.
+    unready: Cell<usize>,
+    /// All places have.
+    ready: Cell<Option<Resolver<()>>>,
+    is_ending: Cell<bool>,
+    /// The same, a moment later.
     ending: Promise<()>,
     end: Cell<Option<Resolver<()>>>,
 }
@@ -71,49 +80,46 @@ pub(super) struct Generation {
 struct Live {
     pid: Cell<Option<Pid>>,
     state: Cell<WorkerState>,
-    stop: Canceller,
+    stop: Box<dyn Fn()>,
 }
 
 impl Generation {
     /// Starts all workers. The first promise is fulfilled when all are ready, the second when the generation
-    /// has ended; both are rejected when it is given up.
+    /// has ended; that is rejected if it was given up.
     pub(super) fn start(
         settings: Rc<Settings>,
         launch: Launch,
     ) -> (Rc<Generation>, Promise<()>, Promise<()>) {
         let (ending, end) = wait();
+        let (all_ready, ready) = wait();
+        let workers = settings.workers;
         let generation = Rc::new(Generation {
             settings,
-            launch,
+            launch: RefCell::new(Some(launch)),
             live: RefCell::default(),
             failures: Cell::new(0),
+            unready: Cell::new(workers),
+            ready: Cell::new(Some(ready)),
+            is_ending: Cell::new(false),
             ending,
             end: Cell::new(Some(end)),
         });
-        let mut readiness = Vec::new();
-        let mut members = Vec::new();
-        for _ in 0..generation.settings.workers {
-            let (ready, resolver) = wait();
-            readiness.push(ready);
-            members.push(spawn(Rc::clone(&generation).keep(resolver)));
-        }
-        (generation, all(readiness).map(drop), all(members).map(drop))
+        let places: Vec<_> = (0..workers).map(|_| spawn(Rc::clone(&generation).keep())).collect();
+        (generation, all_ready, all(places).map(drop))
     }
 
     /// Asks all to end, and starts none any more.
     pub(super) fn end(&self) {
+        self.is_ending.set(true);
+        drop(self.launch.take());
         if let Some(end) = self.end.take() {
             end.wakeup_later(());
         }
         let live = self.live.borrow().clone();
         for worker in live {
             worker.state.set(WorkerState::Draining);
-            worker.stop.cancel();
+            (worker.stop)();
         }
-    }
-
-    fn is_ending(&self) -> bool {
-        !self.ending.is_pending()
     }
 
     pub(super) fn workers(&self) -> Vec<(Pid, WorkerState)> {
@@ -122,12 +128,12 @@ impl Generation {
     }
 
     /// Keeps one worker alive until the generation ends.
-    async fn keep(self: Rc<Self>, ready: Resolver<()>) -> Result<(), Error> {
-        let mut ready = Some(ready);
+    async fn keep(self: Rc<Self>) -> Result<(), Error> {
+        let mut was_ready = false;
         let mut attempt = 0;
-        while !self.is_ending() {
-            let (served, failure) = self.one(&mut ready).await;
-            if self.is_ending() {
+        while !self.is_ending.get() {
+            let (served, failure) = self.one(&mut was_ready).await;
+            if self.is_ending.get() {
                 break;
             }
             if served.is_some_and(|served| served >= self.settings.healthy) {
@@ -136,8 +142,7 @@ impl Generation {
                 continue;
             }
             self.failures.set(self.failures.get() + 1);
-            let serving = |worker: &Rc<Live>| worker.state.get() == WorkerState::Serving;
-            if self.failures.get() >= self.settings.attempts && !self.live.borrow().iter().any(serving) {
+            if self.failures.get() >= self.settings.attempts && !self.is_of_use() {
                 self.end();
                 return Err(GivenUp::new(self.failures.get(), failure).into());
             }
@@ -148,8 +153,25 @@ impl Generation {
         Ok(())
     }
 
+    /// Whether it can stay though workers fail: all of it was ready once, and a worker serves.
+    fn is_of_use(&self) -> bool {
+        let serving = |worker: &Rc<Live>| worker.state.get() == WorkerState::Serving;
+        self.unready.get() == 0 && self.live.borrow().iter().any(serving)
+    }
+
+    /// Takes note of a place whose worker is ready for the first time.
+    fn is_ready(&self) {
+        self.unready.set(self.unready.get() - 1);
+        if self.unready.get() == 0
+            && let Some(ready) = self.ready.take()
+        {
+            ready.wakeup_later(());
+        }
+    }
+
     /// Runs one worker to its end: how long it has served, if it did, and why it ended.
-    async fn one(&self, ready: &mut Option<Resolver<()>>) -> (Option<Duration>, Option<Error>) {
+    async fn one(&self, was_ready: &mut bool) -> (Option<Duration>, Option<Error>) {
+        let Some(launch) = self.launch.borrow().clone() else { return (None, None) };
         let (reader, writer) = match fd::pipe_in() {
             Ok(pipe) => pipe,
             Err(error) => {
@@ -162,31 +184,28 @@ impl Generation {
                 return (None, Some(error));
             }
         };
-        let Run { pid, result, gone } = (self.launch)(writer);
-        let live = Rc::new(Live {
-            pid: Cell::new(None),
-            state: Cell::new(WorkerState::Starting),
-            stop: result.canceller(),
-        });
+        let Run { pid, result, gone, stop } = launch(writer);
+        drop(launch);
+        let live = Rc::new(Live { pid: Cell::new(None), state: Cell::new(WorkerState::Starting), stop });
         self.live.borrow_mut().push(Rc::clone(&live));
 
         let mut began = None;
         if let Ok(pid) = pid.await {
             live.pid.set(Some(pid));
             self.tell(Event::Started(pid));
-            // The end of the pipe without a byte is the worker's end.
-            if let Ok(1..) = reader.read(&mut [0]).await {
+            // The worker's end is the end of waiting, also where a child of its own has the pipe.
+            let byte = spawn(async move { reader.read(&mut [0]).await });
+            if let Ok(1..) = pick([byte, gone.clone().protected().map(|_| 0)]).await {
                 began = Some(Instant::now());
                 if live.state.get() == WorkerState::Starting {
                     live.state.set(WorkerState::Serving);
                 }
                 self.tell(Event::Ready(pid));
-                if let Some(ready) = ready.take() {
-                    ready.wakeup_later(());
+                if !std::mem::replace(was_ready, true) {
+                    self.is_ready();
                 }
             }
         }
-        drop(reader);
         let failure = result.await.err();
         let status = gone.await.ok();
         self.live.borrow_mut().retain(|other| !Rc::ptr_eq(other, &live));
@@ -197,8 +216,12 @@ impl Generation {
     }
 
     fn tell(&self, event: Event) {
-        if let Some(tell) = &self.settings.on_event {
-            tell(event);
+        if let Some(tell) = self.settings.on_event.clone() {
+            // At once. What goes wrong there goes to the hook for unhandled rejections.
+            drop(spawn(async move {
+                tell(event);
+                Ok::<(), Error>(())
+            }));
         }
     }
 }

@@ -26,8 +26,9 @@ pub fn socket() -> Result<OwnedFd, Error> {
 
 /// Tells the service that this worker serves. [`serve`] does that itself.
 ///
-/// Until a worker has said so it is not asked to end, and a [reload](super::Service::reload) waits for it. To
-/// say it once more means nothing.
+/// [`Prefork::serve`](super::Prefork::serve) and a [reload](super::Service::reload) wait for it. To say it once
+/// more means nothing. (A service that is stopped does not wait: before it says so a worker may be asked to
+/// end, too.)
 pub fn ready() {
     if let Some(pipe) = worker::passed(READY) {
         // If the service has gone there is nobody to be told, and this worker ends with it.

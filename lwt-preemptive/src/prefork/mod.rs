@@ -9,14 +9,14 @@
 //!                      └── a delay that grows ──┴── at once, if it was well: another one in its place
 //! ```
 //!
-//! 1. *The socket* belongs to the program, and every worker has it. It is open for as long as the service:
+//! 1. *The socket* belongs to the program, and every worker has it. It is open until the service is stopped:
 //!    who connects while a worker is replaced waits in the socket's queue, and is not refused.
 //! 2. *A generation* is as many workers as the service has, started with one argument. A
 //!    [reload](Service::reload) starts another generation, and only when all of its workers are ready it
 //!    asks the old one to end. If one of them cannot be had, the old generation stays.
 //! 3. *A worker that ends* without being asked is replaced: at once if it had been serving for a while, else
 //!    after a delay that grows. Where that has happened so many times in a row, and no worker of the
-//!    generation serves, the generation is given up.
+//!    generation serves, or not all of it have been ready yet, the generation is given up.
 //! 4. *Draining* is the worker's part: [`serve`] accepts nothing more, and ends when its connections have.
 //!
 //! Which worker gets a connection is the kernel's choice: all wait for the socket, and the first one to

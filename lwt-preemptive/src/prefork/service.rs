@@ -9,6 +9,7 @@ use std::time::Duration;
 use lwt_core::mutex::Mutex;
 use lwt_core::retry::BackOff;
 use lwt_core::{Error, Promise, Resolver, pick, spawn, wait};
+use lwt_unix::main_loop::ExitHook;
 use lwt_unix::process::Pid;
 
 use super::generation::{Event, Generation, Launch, Run, WorkerState};
@@ -69,7 +70,7 @@ impl Prefork {
         self
     }
 
-    /// After how many failures in a row it is given up, if no worker serves.
+    /// After how many failures in a row it is given up, if no worker serves, or not all have got ready yet.
     pub fn attempts(mut self, attempts: u32) -> Prefork {
         self.settings.attempts = attempts;
         self
@@ -123,38 +124,48 @@ impl Prefork {
         let launch = move |argument: F::Argument| -> Launch {
             let start = start.clone().pass(SOCKET, socket.as_fd());
             let on_message = on_message.clone();
-            Box::new(move |ready| {
+            Rc::new(move |ready: OwnedFd| {
                 let worker = start.clone().pass(READY, ready.as_fd()).start(function, argument.clone());
                 let (pid, gone) = (worker.pid(), worker.ended());
                 if let Some(tell) = on_message.clone() {
                     let (pid, messages) = (pid.clone(), worker.messages());
-                    // They end with the worker.
-                    drop(pid.bind(move |pid| messages.iter(move |message| tell(pid, message))));
+                    // They end with the worker; that there is none is told as an event.
+                    let told = pid.map(Some).catch(|_| Promise::ready(None)).bind(move |pid| match pid {
+                        Some(pid) => messages.iter(move |message| tell(pid, message)),
+                        None => Promise::ready(()),
+                    });
+                    drop(told);
                 }
-                Run { pid, result: worker.into_result().map(drop), gone }
+                let stop = Box::new(worker.stopper());
+                Run { pid, result: worker.into_result().map(drop), gone, stop }
             })
         };
         let (ended, end) = wait();
         let inner = Rc::new(Inner {
             settings: Rc::new(settings),
-            launch: Box::new(launch),
+            launch: RefCell::new(Some(Box::new(launch))),
             current: RefCell::new(None),
             coming: RefCell::new(None),
+            given_up: RefCell::new(None),
             generations: Cell::new(0),
             reloading: Mutex::new(()),
             stopping: Cell::new(false),
             ended,
             end: Cell::new(Some(end)),
+            hook: Cell::new(None),
         });
+        // Otherwise it would replace the workers that are stopped at the loop's end.
+        let weak = Rc::downgrade(&inner);
+        inner.hook.set(Some(lwt_unix::at_exit(move || match weak.upgrade() {
+            Some(inner) => Service(inner).stop(),
+            None => Promise::ready(()),
+        })));
         spawn(async move {
-            Inner::replace(&inner, argument).await?;
-            // Otherwise it would replace the workers that are stopped at the loop's end.
-            let weak = Rc::downgrade(&inner);
-            lwt_unix::at_exit(move || match weak.upgrade() {
-                Some(inner) => Service(inner).stop(),
-                None => Promise::ready(()),
-            });
-            Ok::<_, Error>(Service(inner))
+            let served = Inner::replace(&inner, argument).await;
+            if served.is_err() {
+                inner.forget_hook();
+            }
+            served.map(|()| Service(inner))
         })
     }
 }
@@ -170,11 +181,14 @@ pub struct Service<A>(Rc<Inner<A>>);
 
 struct Inner<A> {
     settings: Rc<Settings>,
-    launch: Box<dyn Fn(A) -> Launch>,
+    /// None when it is stopped: it has the socket.
+    launch: RefCell<Option<Box<dyn Fn(A) -> Launch>>>,
     /// Whose workers serve.
     current: RefCell<Option<Rc<Generation>>>,
     /// Whose workers get ready.
     coming: RefCell<Option<Rc<Generation>>>,
+    /// Why the current generation was given up, while another one gets ready that may take its place.
+    given_up: RefCell<Option<Error>>,
     /// How many have not ended.
     generations: Cell<usize>,
     /// One reload at a time.
@@ -182,18 +196,22 @@ struct Inner<A> {
     stopping: Cell<bool>,
     ended: Promise<()>,
     end: Cell<Option<Resolver<()>>>,
+    /// While it has not ended.
+    hook: Cell<Option<ExitHook>>,
 }
 
 impl<A: 'static> Inner<A> {
     /// Puts a new generation in the place of the current one.
     async fn replace(self: &Rc<Self>, argument: A) -> Result<(), Error> {
-        if self.stopping.get() {
-            return Err(Stopped.into());
-        }
-        let (generation, ready, ended) =
-            Generation::start(Rc::clone(&self.settings), (self.launch)(argument));
+        let launch = self.launch.borrow().as_ref().map(|launch| launch(argument));
+        let Some(launch) = launch.filter(|_| !self.stopping.get()) else { return Err(Stopped.into()) };
+        let (generation, ready, ended) = Generation::start(Rc::clone(&self.settings), launch);
         *self.coming.borrow_mut() = Some(Rc::clone(&generation));
         self.watch(&generation, &ended);
+        if self.stopping.get() {
+            // By whoever was told that the first of its workers could not be started.
+            generation.end();
+        }
         let stopped = ended.protected().bind(|()| Promise::fail(Stopped));
         let outcome = pick([ready, stopped]).await;
         drop(self.coming.take());
@@ -203,6 +221,12 @@ impl<A: 'static> Inner<A> {
         };
         if let Some(old) = old {
             old.end();
+        }
+        if let Some(error) = self.given_up.take()
+            && outcome.is_err()
+            && !self.stopping.get()
+        {
+            self.give_up(error);
         }
         outcome
     }
@@ -217,8 +241,15 @@ impl<A: 'static> Inner<A> {
                 inner.current.borrow().as_ref().is_some_and(|current| Rc::ptr_eq(current, &generation));
             match outcome {
                 Err(error) if is_current => {
-                    inner.stopping.set(true);
-                    inner.end_with(Err(error.clone()));
+                    inner.current.take();
+                    // One of its own: to have looked at a generation's is not to have looked at the service's.
+                    let own = error.downcast_ref::<GivenUp>().map(|given_up| given_up.clone().into());
+                    let error = own.unwrap_or_else(|| error.clone());
+                    if inner.coming.borrow().is_some() {
+                        *inner.given_up.borrow_mut() = Some(error);
+                    } else {
+                        inner.give_up(error);
+                    }
                 }
                 _ if inner.stopping.get() && inner.generations.get() == 0 => inner.end_with(Ok(())),
                 _ => {}
@@ -226,7 +257,20 @@ impl<A: 'static> Inner<A> {
         });
     }
 
+    fn give_up(&self, error: Error) {
+        self.stopping.set(true);
+        drop(self.launch.take());
+        self.end_with(Err(error));
+    }
+
+    fn forget_hook(&self) {
+        if let Some(hook) = self.hook.take() {
+            hook.remove();
+        }
+    }
+
     fn end_with(&self, outcome: Result<(), Error>) {
+        self.forget_hook();
         if let Some(end) = self.end.take() {
             end.wakeup_later_result(outcome);
         }
@@ -236,6 +280,7 @@ impl<A: 'static> Inner<A> {
         if self.stopping.replace(true) {
             return;
         }
+        drop(self.launch.take());
         let coming = self.coming.borrow().clone();
         let current = self.current.borrow().clone();
         coming.iter().chain(&current).for_each(|generation| generation.end());
@@ -268,7 +313,8 @@ impl<A: 'static> Service<A> {
     /// before that ends the new ones, and the old ones stay.
     ///
     /// # Errors
-    /// [`GivenUp`], if the new ones do not get ready; the old ones stay then. [`Stopped`].
+    /// [`GivenUp`], if the new ones do not get ready; the old ones stay then. [`Stopped`]. (If it is the old
+    /// ones that are given up meanwhile, the service goes on with the new ones.)
     pub fn reload(&self, argument: A) -> Promise<()> {
         let inner = Rc::clone(&self.0);
         spawn(async move {
@@ -277,7 +323,7 @@ impl<A: 'static> Service<A> {
         })
     }
 
-    /// Asks all workers to drain. Fulfilled when they have gone, which is after the grace time at the latest.
+    /// Closes the socket, so that who connects is refused, and asks all workers to drain. Fulfilled when they have gone, which is after the grace time at the latest.
     /// Later calls wait for the same; a cancel ends the wait only.
     ///
     /// # Errors
@@ -297,7 +343,7 @@ impl<A: 'static> Service<A> {
 }
 
 /// A service's workers do not get ready, or end as soon as they have.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct GivenUp {
     failures: u32,
     last: Option<Error>,

@@ -19,7 +19,8 @@ const LEN: u64 = 16;
 /// A barrier between processes: each round, all wait until as many have come as it was made for.
 ///
 /// Who has come counts, even if it dies while it waits. Who never comes, for it has died before, lets the
-/// others wait: they should have a limit, after which they have not come.
+/// others wait: they should have a limit, after which they have not come. Coming takes the barrier's lock for a
+/// moment, waiting none.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Barrier, Pool};

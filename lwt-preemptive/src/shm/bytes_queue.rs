@@ -20,8 +20,8 @@ use super::pin::Pin;
 use super::pool::Pool;
 use super::safe::ShmSafe;
 
-// The queue's own part: how many elements it may have, positions of the first one and behind the last one, the
-// ring.
+// The queue's own part: how many elements it may have, positions of the first one and behind the last one,
+// the ring.
 const BOUND: u64 = 0;
 const FIRST: u64 = 8;
 const END: u64 = 16;
@@ -237,7 +237,12 @@ impl<H: ShmSafe> BytesQueue<H> {
     /// [`ShmError::Destroyed`].
     pub fn len(&self) -> Result<usize, ShmError> {
         self.object.check()?;
-        let (first, end) = positions(self.object.block(), Self::BODY);
+        let block = self.object.block();
+        let (mut first, mut end) = positions(block, Self::BODY);
+        // Of one moment only if nothing has been taken out between the two.
+        while block.word(Self::BODY + FIRST).load(Acquire) != first {
+            (first, end) = positions(block, Self::BODY);
+        }
         Ok(end.saturating_sub(first) as usize)
     }
 

@@ -17,7 +17,7 @@ use super::safe::ShmSafe;
 /// There are no entries for waiters: a notification wakes all who wait, threads and promises, and those whose
 /// turn it is not wait again. So a waiter that dies takes no notification with it, and waiting for the
 /// predicate in a loop, as [`wait_while`](Condition::wait_while) does, is the way to use it: a wait may also
-/// end without a notification.
+/// end without a notification. It has no lock but the mutex's.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Condition, Mutex, Pool};

@@ -178,6 +178,8 @@ pub(super) fn promise_until<R: 'static>(
                 return Ok::<R, Error>(done);
             }
             rung.await?;
+            // A cancel between the ring and now: the next attempt may end the task, and the cancel with it.
+            lwt_core::task::cancel_point().await?;
             rested = true;
         }
     })

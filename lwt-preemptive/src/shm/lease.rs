@@ -69,8 +69,8 @@ pub(crate) fn count_forks() {
 }
 
 /// Takes a lease: if there is one, one that was given back, so that of the dead it can still be told who they
-/// were.
-pub(super) fn take(memory: &Memory) -> Result<Id, ShmError> {
+/// were. The flag: its last holder has died with it.
+pub(super) fn take(memory: &Memory) -> Result<(Id, bool), ShmError> {
     count_forks();
     let given_back = |index: &u32| memory.word(layout::lease(*index)).load(Acquire) & LIVE == 0;
     let all = 0..layout::leases(memory);
@@ -89,7 +89,7 @@ pub(super) fn take(memory: &Memory) -> Result<Id, ShmError> {
         memory.word(record + layout::LEASE_HIGH).store(0, Relaxed);
         memory.word(record + layout::LEASE_PID).store(std::process::id().into(), Relaxed);
         memory.word(record).store(LIVE | u64::from(id.0), SeqCst);
-        return Ok(id);
+        return Ok((id, last & LIVE != 0));
     }
     Err(ShmError::TooManyProcesses)
 }

@@ -138,8 +138,8 @@ impl Pool {
         self.holders_by_id().map(|(_, holder)| holder).collect()
     }
 
-    /// All pools of the processes that this one may look at: those of the same user, as a rule. What cannot be
-    /// looked at is passed over.
+    /// All pools of the processes that this one may look at: those of the same user, as a rule. What cannot
+    /// be looked at is passed over.
     ///
     /// ```
     /// use lwt_preemptive::shm::Pool;

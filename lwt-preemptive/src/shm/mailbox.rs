@@ -36,7 +36,8 @@ const RING: u64 = 192;
 /// A box into which any number of processes put messages, and from which one takes them (`Netcamlbox`).
 ///
 /// A message is bytes, up to what the box has room for. A sender that finds the box full waits, fails or has
-/// a promise, as it asks. A message that can never fit is refused, and nothing is lost by that.
+/// a promise, as it asks. A message that can never fit is refused, and nothing is lost by that. Senders take
+/// the box's lock while they copy, the receiver none.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Mailbox, Pool};

@@ -5,13 +5,15 @@
 //!
 //! | | what it is | in Ocamlnet |
 //! |---|---|---|
-//! | [`Pool`] | memory that grows, names, bytes to read in place ([`Blob`]) | `Netmcore_mempool` |
+//! | [`Pool`] | memory that grows; names, bytes to read in place ([`Blob`]) | `Netmcore_mempool` |
 //! | [`Rendezvous`] | a path at which unrelated processes get a pool | `create_camlbox` by address |
-//! | [`Reference`], [`BytesReference`] | one value: swap, compare and set, snapshots | `Netmcore_ref` |
+//! | [`Reference`] | one value: swap, compare and set, snapshots | `Netmcore_ref` |
 //! | [`Array`], [`Matrix`] | values by index | `Netmcore_array`, `Netmcore_matrix` |
 //! | [`Buffer`] | bytes with positions that stay | `Netmcore_buffer` |
 //! | [`Queue`] | values in order, bounded or not | `Netmcore_queue` |
 //! | [`Map`] | values by key | `Netmcore_hashtbl` |
+//! | [`BytesReference`], [`BytesQueue`], [`BytesMap`] | the same for bytes of any length | |
+//! | `RichReference`, `RichQueue`, `RichMap` | the same for values that `rkyv` archives; feature `worker` | |
 //! | [`Archive`], [`ArchiveBuilder`] | values that refer to each other, of any depth | `Netmcore_heap` |
 //! | [`Mailbox`] | messages from many to one | `Netcamlbox`, `Netmcore_camlbox` |
 //! | [`Mutex`], [`Condition`], [`Semaphore`] | | `Netmcore_mutex`, `Netmcore_condition`, `Netmcore_sem` |
@@ -57,7 +59,7 @@
 //! The files, in the order in which they explain each other: `memory` (how it is touched), `layout` (what is
 //! where), `lease` (who is alive), `lock`, `block` and `heap` (allocation), `pin` (reading what others free),
 //! `sweep`, `event` and `bell` (waiting), `object` and `twin` (what structures have in common), then the
-//! structures.
+//! structures; `rich` over those of bytes, `rendezvous` and `list` for those who come from outside.
 //!
 //! # Rules
 //! 1. *A process may die between any two instructions*, and no other may be hurt by it: not blocked for ever,
@@ -76,8 +78,9 @@
 //!    disturbed, and reads again; or it has a pin, and what it reads stays.
 //! 5. *What is read is checked*: addresses, lengths and values that cannot be are [`ShmError::Corrupt`], or
 //!    at worst a panic, and never undefined behaviour. References into the memory are given out only for the
-//!    bytes of a [`Blob`], which nobody changes. Processes that share a pool trust each other so far as not
-//!    to write into it by other means than these: whoever has the descriptor can.
+//!    bytes of a [`Blob`], which nobody changes, and for the archives in them. Processes that share a pool
+//!    trust each other so far as not to write into it by other means than these: whoever has the descriptor
+//!    can.
 //! 6. *Nothing is left behind*: the memory has no name, and goes with the last process that has it. A
 //!    structure stays until it is destroyed, or the pool goes.
 //! 7. *Waiting* stands for nothing in the memory that could be lost with a waiter (`event`): all who wait are

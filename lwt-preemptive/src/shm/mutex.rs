@@ -318,10 +318,10 @@ impl<T: ShmSafe> DerefMut for MutexGuard<'_, T> {
 impl<T: ShmSafe> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        if !self.held || !self.object.inner().is_here() {
+        if !self.held {
             return;
         }
-        if self.changed && !thread::panicking() {
+        if self.changed && !thread::panicking() && self.object.inner().is_here() {
             self.commit();
         }
         leave(&self.object, self.object.block());

@@ -80,7 +80,7 @@ impl PoolOptions {
         layout::set_leases(&memory, self.processes);
         memory.word(layout::TOP).store(start, Relaxed);
         memory.word(layout::MAGIC_AT).store(layout::MAGIC, Release);
-        let pool = Pool::new(file, memory)?;
+        let (pool, _) = Pool::new(file, memory)?;
         pool.0.reach(self.reserve)?;
         Ok(pool)
     }
@@ -172,8 +172,8 @@ impl Pool {
     /// # Errors
     /// [`ShmError::NotAPool`], [`ShmError::TooManyProcesses`], and the system's.
     pub fn attach(file: OwnedFd) -> Result<Pool, ShmError> {
-        let pool = Pool::look_at(file)?;
-        if lease::holders(&pool.0.memory).any(|(id, _)| !pool.0.is_alive(id)) {
+        let (pool, died) = Pool::open(file)?;
+        if died || lease::holders(&pool.0.memory).any(|(id, _)| !pool.0.is_alive(id)) {
             pool.sweep()?;
         }
         Ok(pool)
@@ -181,6 +181,11 @@ impl Pool {
 
     /// Attaches, and leaves what the dead have left as it is.
     pub(super) fn look_at(file: OwnedFd) -> Result<Pool, ShmError> {
+        Pool::open(file).map(|(pool, _)| pool)
+    }
+
+    /// Attaches; the flag says that it has taken the place of one that is dead.
+    fn open(file: OwnedFd) -> Result<(Pool, bool), ShmError> {
         // Opened anew: the byte locks of a lease belong to an open file, and this one may be somebody else's
         // too.
         let header = Memory::new(sys::reopen(file.as_fd())?, 4096)?;
@@ -199,9 +204,9 @@ impl Pool {
         Pool::new(file, memory)
     }
 
-    fn new(file: OwnedFd, memory: Memory) -> Result<Pool, ShmError> {
-        let id = lease::take(&memory)?;
-        Ok(Pool(Arc::new(Inner {
+    fn new(file: OwnedFd, memory: Memory) -> Result<(Pool, bool), ShmError> {
+        let (id, died) = lease::take(&memory)?;
+        let pool = Pool(Arc::new(Inner {
             limit: memory.room(),
             memory: Arc::new(memory),
             file,
@@ -209,7 +214,8 @@ impl Pool {
             born: lease::forks(),
             free_pins: Mutex::new(FreePins::new(id)),
             bell: Bell::default(),
-        })))
+        }));
+        Ok((pool, died))
     }
 
     /// Attaches to the pool of which another process has a descriptor with this number. The other has to be

@@ -222,7 +222,12 @@ impl<T: ShmSafe, H: ShmSafe> Queue<T, H> {
     /// [`ShmError::Destroyed`].
     pub fn len(&self) -> Result<usize, ShmError> {
         self.object.check()?;
-        let (first, end) = positions(self.object.block(), Self::BODY);
+        let block = self.object.block();
+        let (mut first, mut end) = positions(block, Self::BODY);
+        // Of one moment only if nothing has been taken out between the two.
+        while block.word(Self::BODY + FIRST).load(Acquire) != first {
+            (first, end) = positions(block, Self::BODY);
+        }
         Ok(end.saturating_sub(first) as usize)
     }
 

@@ -23,7 +23,7 @@ use super::object::Place;
 use super::pool::Pool;
 use super::reference::BytesReference;
 use super::safe::ShmSafe;
-use crate::worker::Wire;
+use crate::worker::{Wire, access};
 
 /// What [`Rich`] values can be: every type that can be archived, and whose archives can be checked.
 pub trait Archivable: Wire + Archive<Archived: Checked> {}
@@ -60,7 +60,7 @@ impl<T: Archivable> Rich<T> {
     /// # Errors
     /// [`ShmError::Corrupt`] if it is none.
     pub fn of(blob: Blob) -> Result<Rich<T>, ShmError> {
-        rkyv::access::<T::Archived, rancor::Error>(&blob).map_err(|_| ShmError::Corrupt)?;
+        access::<T::Archived>(&blob).map_err(|_| ShmError::Corrupt)?;
         Ok(Rich { blob, value: PhantomData })
     }
 

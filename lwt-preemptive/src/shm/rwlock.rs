@@ -36,7 +36,7 @@ const VALUE: u64 = 16;
 /// Readers and writers that die give their lock back, to whoever waits for it. That a writer has died is
 /// shown by [`is_flagged`](RwWriteGuard::is_flagged) of the guards until a writer has
 /// [cleared](RwWriteGuard::clear_flag) it; the value is what was last stored. Readers do not come in while a
-/// writer waits.
+/// writer waits. Getting a guard and giving it back takes a lock of its own for a moment, `get` takes none.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Pool, RwLock};

@@ -21,7 +21,8 @@ const HOLDERS: u64 = 8;
 ///
 /// A permit that was [acquired](Semaphore::acquire) comes back when it is dropped, and also when its process
 /// dies. Where the number stands for things instead, one side [posts](Semaphore::post) and the other
-/// [takes](Semaphore::take), and nothing comes back.
+/// [takes](Semaphore::take), and nothing comes back. Each operation takes the semaphore's own lock for a
+/// moment.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Pool, Semaphore};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use lwt_core::Error;
 use lwt_unix::process::Status;
 use lwt_unix::signal::Signal;
 
@@ -121,6 +122,16 @@ impl Step {
         Step::ALL.into_iter().find(|step| step.number() == number)
     }
 
+    /// What the step's failure makes of the worker, by the system's error in an error.
+    pub(super) fn failed_by(self, error: &Error) -> WorkerFailure {
+        self.failed(match error.downcast_ref::<io::Error>() {
+            Some(error) => {
+                error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+            }
+            None => io::Error::other(error.to_string()),
+        })
+    }
+
     /// What the step's failure makes of the worker.
     pub(super) fn failed(self, error: io::Error) -> WorkerFailure {
         WorkerFailure::Start { step: self, error: Arc::new(error) }
@@ -172,8 +183,8 @@ impl fmt::Display for WorkerFailure {
             WorkerFailure::OwnerGone => f.write_str("who asked for the worker has ended"),
             WorkerFailure::Unregistered { process } => write!(
                 f,
-                "{process} is not a worker's function: list it in `lwt::main! {{ workers [...]; ... }}`, or call \
-                 `worker::init(workers![...])` first in `main`"
+                "{process} is not a worker's function: list it in `lwt::main! {{ workers [...]; ... }}`, or \
+                 call `worker::init(workers![...])` first in `main`"
             ),
             WorkerFailure::Start { step, .. } => write!(f, "the worker could not be started: failed {step}"),
             WorkerFailure::Lost => f.write_str("the worker's end was taken note of by somebody else"),

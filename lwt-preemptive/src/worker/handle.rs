@@ -97,6 +97,12 @@ impl<R: 'static> Worker<R> {
         self.life.stop(Sentence::Cancelled);
     }
 
+    /// [`stop`](Worker::stop), for who gives the handle away.
+    pub(crate) fn stopper(&self) -> impl Fn() + use<R> + 'static {
+        let life = Rc::clone(&self.life);
+        move || life.stop(Sentence::Cancelled)
+    }
+
     /// Kills the worker and whatever it has started in its group, by `SIGKILL`.
     pub fn kill(&self) {
         self.life.kill();

@@ -34,6 +34,10 @@ struct Inside {
     passed: Mutex<BTreeMap<String, OwnedFd>>,
     /// What messages are about.
     job: AtomicU64,
+    /// How many messages there were.
+    told: AtomicU64,
+    /// The program, if it is the kernel that sees to it that this worker ends with it.
+    tied: Option<u32>,
 }
 
 static INSIDE: OnceLock<Inside> = OnceLock::new();
@@ -48,6 +52,7 @@ pub(super) enum Tie {
 
 /// From here on this process is a worker of the process `program`.
 pub(super) fn become_worker(socket: OwnedFd, program: u32, tie: Tie) -> ! {
+    let by_kernel = matches!(tie, Tie::Kernel).then_some(program);
     let tied = match tie {
         Tie::Kernel => {
             // First of all: when the zygote says so, this worker may have filled the socket.
@@ -63,10 +68,16 @@ pub(super) fn become_worker(socket: OwnedFd, program: u32, tie: Tie) -> ! {
         Err(error) => refuse(&socket, Step::Parent, &error),
     }
     sys::own_group();
+    sys::heed_termination();
     set_random_seed(sys::random());
     panics::note();
-    let inside =
-        INSIDE.get_or_init(|| Inside { socket, passed: Mutex::new(BTreeMap::new()), job: AtomicU64::new(0) });
+    let inside = INSIDE.get_or_init(|| Inside {
+        socket,
+        passed: Mutex::new(BTreeMap::new()),
+        job: AtomicU64::new(0),
+        told: AtomicU64::new(0),
+        tied: by_kernel,
+    });
     sys::block_signals(false);
     exit(inside.work())
 }
@@ -189,6 +200,20 @@ pub fn is_worker() -> bool {
     INSIDE.get().is_some()
 }
 
+/// For a worker that has changed its user or group, right after that: has it end with the program again, which
+/// the kernel forgets with such a change. Otherwise, and outside a worker, it changes nothing.
+///
+/// # Errors
+/// The system's.
+pub fn end_with_program() -> io::Result<()> {
+    if let Some(program) = INSIDE.get().and_then(|inside| inside.tied)
+        && !sys::die_with(program)?
+    {
+        exit(0);
+    }
+    Ok(())
+}
+
 /// From a worker: tells the program a value, which arrives there in [`Worker::messages`].
 ///
 /// It blocks while the socket to the program is full, that is, while the program's loop does not turn. A
@@ -204,7 +229,9 @@ pub fn progress<P: Wire>(value: &P) -> Result<(), Error> {
     let Some(inside) = INSIDE.get() else { return Ok(()) };
     let bytes = value.to_bytes()?;
     let packet = Packet::progress(inside.job.load(Ordering::Relaxed), P::shape(), bytes)?;
-    Ok(inside.send(&packet)?)
+    inside.send(&packet)?;
+    inside.told.fetch_add(1, Ordering::Relaxed);
+    Ok(())
 }
 
 /// From a worker: tells the program a line for its log, which arrives there in [`Worker::messages`]. It
@@ -216,7 +243,9 @@ pub fn progress<P: Wire>(value: &P) -> Result<(), Error> {
 /// If the program's end of the connection is closed.
 pub fn log(level: Level, line: impl fmt::Display) -> Result<(), Error> {
     let Some(inside) = INSIDE.get() else { return Ok(()) };
-    Ok(inside.send(&Packet::log(inside.job.load(Ordering::Relaxed), level, &line.to_string()))?)
+    inside.send(&Packet::log(inside.job.load(Ordering::Relaxed), level, &line.to_string()))?;
+    inside.told.fetch_add(1, Ordering::Relaxed);
+    Ok(())
 }
 
 /// What this process's messages are about, from here on.
@@ -224,6 +253,11 @@ pub(crate) fn set_job(number: u64) {
     if let Some(inside) = INSIDE.get() {
         inside.job.store(number, Ordering::Relaxed);
     }
+}
+
+/// How many messages this process has told so far.
+pub(crate) fn told() -> u64 {
+    INSIDE.get().map_or(0, |inside| inside.told.load(Ordering::Relaxed))
 }
 
 /// In a worker: the descriptor that the program has [passed](super::Start::pass) by this name, once. None if

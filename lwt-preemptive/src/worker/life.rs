@@ -31,12 +31,13 @@ use lwt_core::{Error, Promise, Resolver, pick, spawn, wait};
 use lwt_unix::fd::{Direction, Fd};
 use lwt_unix::process::{Pid, Status, WaitFlags, wait4};
 use lwt_unix::signal::{SIGKILL, SIGTERM, Signal};
-use lwt_unix::{exit_hooks, job, sleep};
+use lwt_unix::{exit_hooks, sleep};
 
+use super::birth::Foundling;
 use super::failure::{Step, WorkerFailure};
 use super::messages::{Message, Progress};
 use super::wire::{Body, Packet, Report};
-use super::{reexec, sys, zygote};
+use super::{birth, sys, zygote};
 
 /// How many messages of a worker wait to be read.
 const MESSAGES: usize = 256;
@@ -68,6 +69,10 @@ pub(super) struct Life {
     born: Cell<Option<Pid>>,
     /// Signals that wait for the worker's birth.
     waiting: RefCell<Vec<(Signal, bool)>>,
+    /// The zygote was asked for it.
+    asked: Cell<bool>,
+    /// Why it was not sent what it needs.
+    unsent: Cell<Option<WorkerFailure>>,
     /// Whether it has sent rubbish.
     is_garbled: Cell<bool>,
     /// Why it is to end, if it is.
@@ -126,6 +131,8 @@ impl Life {
             socket: RefCell::new(None),
             born: Cell::new(None),
             waiting: RefCell::new(Vec::new()),
+            asked: Cell::new(false),
+            unsent: Cell::new(None),
             is_garbled: Cell::new(false),
             sentence: Cell::new(None),
             pid: Told::new(),
@@ -181,20 +188,24 @@ impl Life {
     ) -> Result<(), WorkerFailure> {
         let packets = packets?;
         let (ours, theirs) = sys::socket_pair().map_err(|error| Step::Socket.failed(error))?;
-        let ours = Fd::new(ours).map_err(|error| Step::Socket.failed(error_of(&error)))?;
+        let ours = Fd::new(ours).map_err(|error| Step::Socket.failed_by(&error))?;
         *self.socket.borrow_mut() = Some(ours.clone());
-        let (step, making) = make(way, theirs);
-        let socket = ours.clone();
+        let (step, making) = birth::make(way, theirs);
+        let (socket, life) = (ours.clone(), Rc::clone(self));
         // Beside what it tells: a worker that takes nothing can still be killed.
         drop(spawn(async move {
             for packet in packets {
-                // If nobody is there to take it, what is told or not told says why.
-                let _ = send(&socket, packet).await;
+                let step = packet.step();
+                if let Err(error) = send(&socket, packet).await {
+                    life.not_sent(step, &error);
+                    break;
+                }
             }
             Ok::<(), Error>(())
         }));
-        if let Some(pid) = making.await.map_err(|error| step.failed(error_of(&error)))? {
-            self.is_born(pid);
+        match making.await.map_err(|error| step.failed_by(&error))? {
+            Some(foundling) => foundling.adopt().into_iter().for_each(|pid| self.is_born(pid)),
+            None => self.await_birth(),
         }
         let mut outcome = Err(None);
         while let Some(report) = self.report(&ours).await {
@@ -220,12 +231,11 @@ impl Life {
             }
         }
         if self.born.get().is_none() {
-            let error = io::Error::from(io::ErrorKind::BrokenPipe);
-            return Err(outcome.err().flatten().unwrap_or_else(|| Step::Zygote.failed(error)));
+            return Err(outcome.err().flatten().unwrap_or_else(zygote::no_answer));
         }
         let ended = self.ended.0.clone().await;
         if let Some(settle) = settle.take() {
-            let told = outcome.err().flatten();
+            let told = outcome.err().flatten().or_else(|| self.unsent.take());
             settle(Err(self.verdict(told, ended).into()));
         }
         Ok(())
@@ -243,8 +253,8 @@ impl Life {
         }
     }
 
-    /// The next report, none at the end. What cannot be received is the last word of a worker; the zygote's is
-    /// still heard.
+    /// The next report, none at the end. What cannot be received is the last word of a worker; the zygote's
+    /// is still heard.
     async fn report(&self, socket: &Fd) -> Option<Report> {
         loop {
             let received = socket.wrap_syscall(Direction::Read, |socket| {
@@ -295,6 +305,40 @@ impl Life {
             }
         });
         self.pid.tell(Ok(pid));
+    }
+
+    /// The zygote was asked, and has to answer some time.
+    fn await_birth(self: &Rc<Life>) {
+        self.asked.set(true);
+        let life = Rc::clone(self);
+        drop(spawn(async move {
+            let known = life.pid.0.clone().map(drop);
+            // There may be no number.
+            let _ = pick([sleep(PATIENCE), known, life.over.0.clone()]).await;
+            if !life.pid.is_told() && !life.is_over() {
+                zygote::give_up();
+            }
+            Ok::<(), Error>(())
+        }));
+    }
+
+    /// The worker that the zygote is making, if the loop has ended meanwhile.
+    fn unborn(&self) -> Option<Foundling> {
+        if !self.asked.get() || self.pid.is_told() {
+            return None;
+        }
+        let socket = self.socket.borrow().as_ref()?.hold().ok()?;
+        birth::expect(socket.as_fd(), Duration::from_secs(1))
+    }
+
+    /// A worker that does not get what it needs is ended.
+    fn not_sent(&self, step: Step, error: &Error) {
+        // If nobody is there to take it, what is told or not told says why.
+        let nobody = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+        if error.io_kind().is_some_and(|kind| !nobody.contains(&kind)) {
+            self.unsent.set(Some(step.failed_by(error)));
+            self.kill();
+        }
     }
 
     /// Rule 5.
@@ -415,22 +459,6 @@ async fn send(socket: &Fd, packet: Packet) -> Result<(), Error> {
     socket.wrap_syscall(Direction::Write, |socket| packet.send(socket, false)).await
 }
 
-/// Has a worker made with this socket; resolved with its number, or with none if that comes by the socket.
-fn make(way: Option<Way>, worker: OwnedFd) -> (Step, Promise<Option<Pid>>) {
-    if way == Some(Way::Zygote) || way.is_none() && zygote::is_there() {
-        return (Step::Zygote, zygote::ask(worker).map(|()| None));
-    }
-    (Step::Spawn, job::detach_result(move || reexec::spawn(worker)).map(Some).no_cancel())
-}
-
-/// The system's error in an error.
-fn error_of(error: &Error) -> io::Error {
-    match error.downcast_ref::<io::Error>() {
-        Some(error) => error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error),
-        None => io::Error::other(error.to_string()),
-    }
-}
-
 /// Asks all workers of this thread's loop to end, and waits until they have.
 async fn end_all() -> Result<(), Error> {
     loop {
@@ -453,11 +481,11 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let life = &self.0;
         // See rule 4: the loop has ended, and takes note of no children any more.
-        if let Some(pid) = life.born.get()
-            && !life.is_over()
-        {
-            let _ = sys::kill(pid.number(), libc::SIGKILL, true);
-            sys::reap(pid.number(), Duration::from_secs(1));
+        if !life.is_over() {
+            match life.born.get() {
+                Some(pid) => birth::end(pid),
+                None => drop(life.unborn()),
+            }
         }
         life.end_messages();
         let _ = LIVES.try_with(|lives| {

@@ -35,12 +35,15 @@
 //! # What a worker is
 //! * It is made from the program's state at its start, not from what the program has become: nothing that was
 //!   set up, opened or computed after [`init`] is there. What a function needs comes by its argument. (It
-//!   is not said whether a change of the directory or the environment after that is seen.)
+//!   is not said whether a change of the directory or the environment after that is seen.) That goes for
+//!   what a program does to confine itself, too: a root directory, a namespace, a filter of system calls. Only
+//!   another user or group is noticed, and no worker has the rights of the former one.
 //! * It has descriptors 0 (`/dev/null`), 1 and 2 (the program's), and what it was given.
 //! * It is the head of a group of processes of its own. So Ctrl-C does not end it: the program hears of that,
 //!   and decides. No signal is blocked, and `SIGTERM` ends it, unless its function sees to that signal.
 //! * It ends with the program, however that ends: within a moment, nothing of it is left. Processes that it
-//!   has started itself are its own business.
+//!   has started itself are its own business. (One that changes its user or group says
+//!   [`end_with_program`] after that.)
 //! * It is a child of the program: who waits for *any* child ([`lwt_unix::process::wait`]) gets workers, and
 //!   waits for ever for the zygote.
 //! * A worker may have workers.
@@ -63,9 +66,10 @@
 //!
 //! The files, in the order in which they explain each other: `sys` (the system calls), `value` (what can be
 //! sent), `definition` (what can be called), `wire` (what is said), `zygote` and `reexec` (two ways to a
-//! process), `inside` (the worker's side), `life` (the program's side), `start` and `handle` (what programs
+//! process), `inside` (the worker's side), `birth` and `life` (the program's side), `start` and `handle` (what programs
 //! see of it), `messages`, `failure`, `panics`.
 
+mod birth;
 mod definition;
 mod failure;
 mod handle;
@@ -90,17 +94,19 @@ pub use rkyv;
 pub use self::definition::{Async, Definition, Plain, Process};
 pub use self::failure::{Step, WorkerFailure};
 pub use self::handle::Worker;
-pub use self::inside::{is_worker, log, passed, progress, shared};
+pub use self::inside::{end_with_program, is_worker, log, passed, progress, shared};
 pub use self::life::Way;
 pub use self::messages::{Level, Message, Progress};
 pub use self::start::{Start, start};
+pub(crate) use self::value::access;
 pub use self::value::{Wire, WireError};
 
 /// Lists the functions that workers may run, and makes ready for them: for programs whose `main` is not made
 /// by [`main!`](crate::main), such as tests with a harness of their own.
 ///
 /// It is the first thing in `main`: before threads, before a loop, before anything is opened. In a worker it
-/// does not return.
+/// does not return. (Where whoever started the program has it ignore `SIGCHLD`, it does not any more: the ends
+/// of workers are not to be discarded.)
 ///
 /// ```standalone_crate
 /// use lwt_preemptive::{worker, workers};
@@ -122,6 +128,7 @@ pub use self::value::{Wire, WireError};
 /// If it was called before, or two functions in the list have the same name and types.
 pub fn init(functions: Vec<Definition>) {
     definition::list(functions);
+    sys::keep_children();
     reexec::begin();
     if !executes() {
         zygote::begin();

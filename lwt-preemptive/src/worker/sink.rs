@@ -1,8 +1,8 @@
 //! [`Sink`]: where a value's bytes are written to: memory, or, once they are many, a segment of a link.
 //!
 //! Bytes are collected in memory first. If they become more than [`SHORT`] in a pool's worker, they move to a
-//! segment of its link, and all that follows is written there at once: most of a long result is never anywhere
-//! else.
+//! segment of its link, and all that follows is written there at once: most of a long result is never
+//! anywhere else.
 
 use rkyv::rancor::{self, Source};
 use rkyv::ser::{Positional, Writer};

@@ -2,10 +2,11 @@
 //!
 //! 1. Pointers given to the kernel are those of live values with their sizes. `EINTR` never leaves this file.
 //! 2. A descriptor that a call returns is new and ours, and close-on-exec from the start.
-//! 3. *Forks.* [`fork_alone`] and [`Cloner`] copy the process only where it has one thread, so that nothing is
-//!    half done in the copy. A clone that does not go through the C library leaves that library with the
-//!    number of the thread that it had; so the kernel is told to write the new one to where the library keeps
-//!    it, as the library's own fork has it do, and the list of robust locks is registered again.
+//! 3. *Forks.* [`fork_alone`] and [`Cloner`] copy the process only where it has one thread, so that
+//!    nothing is half done in the copy. A clone that does not go through the C library leaves that
+//!    library with the number of the thread that it had; so the kernel is told to write the new one to
+//!    where the library keeps it, as the library's own fork has it do, and the list of robust locks is
+//!    registered again.
 
 use std::io;
 use std::marker::PhantomData;
@@ -53,6 +54,9 @@ pub(super) fn fork_alone() -> Forked {
     if !is_alone() {
         return Err(io::ErrorKind::Unsupported.into());
     }
+    // What the C library has in its buffers would be written by each copy.
+    // SAFETY: all of its streams.
+    unsafe { libc::fflush(ptr::null_mut()) };
     // SAFETY: rule 3.
     retry(|| unsafe { libc::fork() })
 }
@@ -267,19 +271,60 @@ pub(super) fn random() -> u64 {
     number
 }
 
-/// Sends a signal to a process, or, if `group`, to the group that it is the head of.
+/// Sends a signal to a process, and, if `group`, to the group that it is the head of.
 ///
 /// # Errors
 /// `ESRCH` if there is no such; `EINVAL` for what is no signal.
 pub(super) fn kill(pid: c_int, signal: c_int, group: bool) -> io::Result<()> {
     // SAFETY: integers only.
     let send = |pid| retry(|| unsafe { libc::kill(pid, signal) });
-    if group && send(-pid).is_ok() {
-        return Ok(());
+    let grouped = group && send(-pid).is_ok();
+    // The group may not be there yet, and the process may have left it.
+    match send(pid) {
+        Err(error) if !grouped => Err(error),
+        _ => Ok(()),
     }
-    // The group may not be there yet.
-    send(pid)?;
-    Ok(())
+}
+
+/// Has `SIGTERM` end this process, also where whoever started the program has it ignored.
+pub(super) fn heed_termination() {
+    // It cannot fail with these arguments.
+    // SAFETY: no handler.
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_DFL) };
+}
+
+/// Has the system keep the ends of children until they are asked for, also where whoever started the program
+/// has it discard them.
+pub(super) fn keep_children() {
+    // It cannot fail with these arguments.
+    // SAFETY: all zeroes are a valid `sigaction`, which the call fills; no handler.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGCHLD, ptr::null(), &raw mut action);
+        if action.sa_sigaction == libc::SIG_IGN {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Whose rights this process has: its users and groups, real, effective and saved.
+pub(super) fn rights() -> [u32; 6] {
+    let [mut a, mut b, mut c, mut d, mut e, mut f] = [0; 6];
+    // They cannot fail with these arguments.
+    // SAFETY: the integers are written.
+    unsafe {
+        libc::getresuid(&raw mut a, &raw mut b, &raw mut c);
+        libc::getresgid(&raw mut d, &raw mut e, &raw mut f);
+    }
+    [a, b, c, d, e, f]
+}
+
+/// Blocks until something can be received, for so long at most; whether it can.
+pub(super) fn has_something(socket: BorrowedFd<'_>, limit: Duration) -> bool {
+    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let limit = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the structure is alive.
+    retry(|| unsafe { libc::poll(&raw mut poll, 1, limit) }).is_ok_and(|ready| ready > 0)
 }
 
 /// Waits for a child that was killed, for so long at most.

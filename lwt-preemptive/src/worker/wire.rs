@@ -178,6 +178,11 @@ impl Packet {
         Packet::new(LOG).number(&job.to_ne_bytes()).number(&[level.number()]).text(text)
     }
 
+    /// What has failed if it cannot be sent to a worker.
+    pub(super) fn step(&self) -> Step {
+        if self.head.first() == Some(&PASS) { Step::Descriptor } else { Step::Argument }
+    }
+
     /// Sends it; `wait`: blocks while there is no room.
     ///
     /// # Errors
@@ -341,24 +346,27 @@ fn receive<T>(
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
-    BUFFER.with_borrow_mut(|buffer| {
-        buffer.clear();
-        buffer.reserve(MOST);
-        let came = loop {
-            match sys::receive(socket, buffer, wait) {
-                Ok(came) => break came,
-                // The other end was closed before it had read everything. It is said once, and what it has sent
-                // comes after it.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
-                Err(error) => return Err(error),
-            }
-        };
-        if buffer.is_empty() {
-            return Ok(None);
+    // At the end of a thread it has gone.
+    let mut buffer = BUFFER.try_with(RefCell::take).unwrap_or_default();
+    buffer.clear();
+    buffer.reserve(MOST);
+    let came = loop {
+        match sys::receive(socket, &mut buffer, wait) {
+            Ok(came) => break Ok(came),
+            // The other end was closed before it had read all. Said once; what it has sent comes after it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            Err(error) => break Err(error),
         }
-        let parsed = if came.cut { Err(Garbled) } else { parse(buffer, came.file) };
-        parsed.map(Some).map_err(|Garbled| io::Error::new(io::ErrorKind::InvalidData, "not a message"))
-    })
+    };
+    let parsed = came.and_then(|came| match &buffer[..] {
+        [] => Ok(None),
+        bytes => match parse(bytes, came.file) {
+            Ok(message) if !came.cut => Ok(Some(message)),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not a message")),
+        },
+    });
+    let _ = BUFFER.try_with(|kept| kept.replace(buffer));
+    parsed
 }
 
 impl Deref for Body {
@@ -438,7 +446,8 @@ mod tests {
                 }
             }
         }
-        drop(ours);
+        // Not by closing it: a process that another test starts may have it for a moment, too.
+        sys::shutdown(ours.as_fd());
         assert!(Report::receive(theirs.as_fd()).unwrap().is_none());
     }
 

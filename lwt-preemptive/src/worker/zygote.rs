@@ -17,18 +17,21 @@
 //! 3. It ends with the program: the kernel kills it then, and its socket says so, too.
 //! 4. All signals are blocked in it. What is sent to the program's group, from a terminal, does not end it
 //!    before the program, and does not get lost for a worker that is being made.
-//! 5. A process that was forked off the program has no zygote: workers would be its parent's children.
+//! 5. A process that was forked off the program has no zygote: workers would be its parent's children. Nor
+//!    has a program that is another user's by now: workers would have the rights that it has given up.
+//! 6. One that does not answer is killed, so that it makes no worker later that nobody waits for.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lwt_core::{Error, Promise, spawn};
 use lwt_unix::fd::{Direction, Fd};
 use lwt_unix::process::{Pid, collect};
 
-use super::failure::Step;
+use super::failure::{Step, WorkerFailure};
 use super::inside::{self, Tie};
 use super::sys::{self, Cloner};
 use super::wire::{self, Packet};
@@ -38,6 +41,8 @@ struct Zygote {
     pid: Pid,
     /// Whose zygote it is.
     program: u32,
+    /// The rights of its copies.
+    rights: [u32; 6],
     gone: AtomicBool,
 }
 
@@ -68,7 +73,10 @@ fn make() -> io::Result<Zygote> {
             drop(ours);
             serve(&cloner, theirs, program)
         }
-        pid => Ok(Zygote { socket: ours, pid: Pid::from(pid), program, gone: AtomicBool::new(false) }),
+        pid => {
+            let (pid, rights, gone) = (Pid::from(pid), sys::rights(), AtomicBool::new(false));
+            Ok(Zygote { socket: ours, pid, program, rights, gone })
+        }
     })
 }
 
@@ -99,8 +107,29 @@ pub(super) fn is_there() -> bool {
 
 fn there() -> Option<&'static Zygote> {
     let zygote = ZYGOTE.get()?;
-    let ours = zygote.program == std::process::id();
+    let ours = zygote.program == std::process::id() && zygote.rights == sys::rights();
     (ours && !zygote.gone.load(Ordering::Relaxed)).then_some(zygote)
+}
+
+/// See rule 6. Whoever waits for it is told that it has ended.
+pub(super) fn give_up() {
+    if let Some(zygote) = there() {
+        // It has ended already.
+        let _ = sys::kill(zygote.pid.number(), libc::SIGKILL, false);
+        zygote.is_gone();
+    }
+}
+
+/// Why there is no worker, if all that it would have had of a connection is closed: the zygote has ended, which
+/// is taken note of, or could not take the request.
+pub(super) fn no_answer() -> WorkerFailure {
+    // It never says anything there.
+    if let Some(zygote) = there()
+        && sys::has_something(zygote.socket.as_fd(), Duration::ZERO)
+    {
+        zygote.is_gone();
+    }
+    Step::Zygote.failed(io::ErrorKind::BrokenPipe.into())
 }
 
 /// Asks for a worker with this socket. Resolved when the request is on its way.
@@ -132,10 +161,15 @@ async fn ask_later(zygote: &'static Zygote, worker: OwnedFd) -> Result<(), Error
 impl Zygote {
     /// A request has failed.
     fn failed(&self, error: io::Error) -> io::Error {
-        let ended = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
-        if ended && !self.gone.swap(true, Ordering::Relaxed) {
-            collect(self.pid);
+        if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
+            self.is_gone();
         }
         error
+    }
+
+    fn is_gone(&self) {
+        if !self.gone.swap(true, Ordering::Relaxed) {
+            collect(self.pid);
+        }
     }
 }

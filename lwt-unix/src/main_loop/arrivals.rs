@@ -1,10 +1,10 @@
-//! [`Arrivals`]: what comes to a loop by memory that it shares, and how an idle loop waits for it, and for the
-//! outcomes of jobs.
+//! [`Arrivals`]: what comes to a loop by memory that it shares, and how an idle loop waits for it, and for
+//! the outcomes of jobs.
 //!
 //! A message in shared memory is not reported by the engine. So whoever has such memory is asked by the loop:
 //!
-//! 1. *Taking.* [`Arrivals::take`] is called after each poll of the engine, and again and again while the loop
-//!    spins. It may resolve promises.
+//! 1. *Taking.* [`Arrivals::take`] is called after each poll of the engine, and again and again while the
+//!    loop spins. It may resolve promises.
 //! 2. *Sleep.* Before the loop sleeps, [`Arrivals::prepare_sleep`] announces that, and looks again: from then
 //!    on, until [`Arrivals::awake`], who sends something rings the loop's [bell](Arriving::bell), which is a
 //!    descriptor that the engine watches. One bell is enough for all; it may be rung by other processes.

@@ -11,7 +11,8 @@ const READY: usize = 0;
 const GO: usize = 8;
 const FIRST: usize = 16;
 const LAST: usize = 24;
-const USED: usize = 32;
+const BUSY: usize = 32;
+const USED: usize = 40;
 
 /// Shared memory without a name, for the children to come; all zero.
 pub fn shared(words: usize) -> &'static [AtomicU64] {
@@ -23,10 +24,10 @@ pub fn shared(words: usize) -> &'static [AtomicU64] {
     unsafe { std::slice::from_raw_parts(start.cast(), words) }
 }
 
-fn now() -> u64 {
+fn now(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the time is alive and the call's to write.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
@@ -37,15 +38,27 @@ impl Words {
         while self.0[GO].load(SeqCst) == 0 {
             std::thread::yield_now();
         }
-        self.0[FIRST].fetch_min(now(), SeqCst);
+        let busy = now(libc::CLOCK_THREAD_CPUTIME_ID);
+        self.0[FIRST].fetch_min(now(libc::CLOCK_MONOTONIC), SeqCst);
         work();
-        self.0[LAST].fetch_max(now(), SeqCst);
+        self.0[LAST].fetch_max(now(libc::CLOCK_MONOTONIC), SeqCst);
+        self.0[BUSY].fetch_max(now(libc::CLOCK_THREAD_CPUTIME_ID) - busy, SeqCst);
     }
 }
 
-/// Nanoseconds from the first beginning to the last end of `count` processes, each of which prepares itself
-/// and then calls [`Words::work`]; and of `own`, if it does that, in this process.
-pub fn time(count: u64, child: impl Fn(&Words, u64), own: Option<&dyn Fn(&Words)>) -> Result<u64, String> {
+/// What a fleet has taken, in nanoseconds.
+pub struct Times {
+    /// From the first beginning to the last end.
+    pub wall: u64,
+    /// The processor's time of the one that took most: what the same would take on an idle machine, if
+    /// nobody waits for another.
+    pub busy: u64,
+}
+
+/// Runs `count` processes, each of which prepares itself and then calls [`Words::work`]; and `own`, if it does
+/// that, in this process.
+#[expect(clippy::disallowed_methods, reason = "the process has one thread")]
+pub fn time(count: u64, child: impl Fn(&Words, u64), own: Option<&dyn Fn(&Words)>) -> Result<Times, String> {
     let words = Words(shared(USED));
     words.0[FIRST].store(u64::MAX, SeqCst);
     let mut children = Vec::new();
@@ -83,5 +96,6 @@ pub fn time(count: u64, child: impl Fn(&Words, u64), own: Option<&dyn Fn(&Words)
             return Err(format!("a process has failed: {status:#x}"));
         }
     }
-    Ok(words.0[LAST].load(SeqCst) - words.0[FIRST].load(SeqCst))
+    let wall = words.0[LAST].load(SeqCst) - words.0[FIRST].load(SeqCst);
+    Ok(Times { wall, busy: words.0[BUSY].load(SeqCst) })
 }

@@ -10,7 +10,7 @@ use super::{KEYS, LENGTH, MESSAGES, fleet, keys, timed};
 
 pub fn std_mutex() -> Outcome {
     let mutex = Mutex::new(0_u64);
-    timed(20_000_000, |times| (0..times).for_each(|_| drop(black_box(mutex.lock().unwrap()))))
+    timed(20_000_000, |times| (0..times).for_each(|_| drop(black_box(&mutex).lock().unwrap())))
 }
 
 /// A robust mutex between processes.
@@ -71,8 +71,7 @@ pub fn pipe_pair() -> Outcome {
 pub fn pipe(senders: u64) -> Outcome {
     let [out, into] = pipe_ends()?;
     let each = MESSAGES / senders;
-    let send =
-        |words: &fleet::Words, _| words.work(|| (0..each).for_each(|_| write(&into, &[7; LENGTH])));
+    let send = |words: &fleet::Words, _| words.work(|| (0..each).for_each(|_| write(&into, &[7; LENGTH])));
     let receive = |words: &fleet::Words| {
         words.work(|| {
             let mut left = (each * senders) as usize * LENGTH;
@@ -83,7 +82,7 @@ pub fn pipe(senders: u64) -> Outcome {
         });
     };
     let time = fleet::time(senders, send, Some(&receive))?;
-    Ok(time as f64 / (each * senders) as f64)
+    Ok(time.wall as f64 / (each * senders) as f64)
 }
 
 /// A ring of slots with a sequence number each, many to one, without sleep and without any answer to a death.
@@ -124,7 +123,7 @@ pub fn ring(senders: u64) -> Outcome {
         });
     };
     let time = fleet::time(senders, send, Some(&receive))?;
-    Ok(time as f64 / (each * senders) as f64)
+    Ok(time.wall as f64 / (each * senders) as f64)
 }
 
 /// With more processes than processors, spinning alone would be waiting for the scheduler.
@@ -169,5 +168,5 @@ pub fn table(processes: u64, read: bool) -> Outcome {
             }
         });
     };
-    fleet::time(processes, child, None).map(|time| time as f64 / KEYS as f64)
+    fleet::time(processes, child, None).map(|time| time.busy as f64 / KEYS as f64)
 }

@@ -22,7 +22,7 @@ pub fn lock() -> Outcome {
     let mutex = Mutex::create(&pool, 0_u64).map_err(failed)?;
     timed(20_000_000, |times| {
         for _ in 0..times {
-            drop(black_box(mutex.lock().unwrap()));
+            drop(black_box(&mutex).lock().unwrap());
         }
     })
 }
@@ -54,7 +54,7 @@ pub fn mailbox(senders: u64) -> Outcome {
         assert_eq!(message, [7; LENGTH]);
     };
     let time = fleet::time(senders, send, Some(&receive))?;
-    Ok(time as f64 / (each * senders) as f64)
+    Ok(time.wall as f64 / (each * senders) as f64)
 }
 
 fn map_of(pool: &Pool, place: Place) -> Map<u64, u64> {
@@ -70,9 +70,9 @@ pub fn map(processes: u64, read: bool) -> Outcome {
     let map: Map<u64, u64> = Map::create(&pool, ()).map_err(failed)?;
     let place = map.place();
     if read {
-        (0..processes).flat_map(|index| keys(processes, index, false)).try_for_each(|key| {
-            map.insert(key, key).map(drop).map_err(failed)
-        })?;
+        (0..processes)
+            .flat_map(|index| keys(processes, index, false))
+            .try_for_each(|key| map.insert(key, key).map(drop).map_err(failed))?;
     }
     let child = |words: &fleet::Words, index| {
         let map = map_of(&pool, place);
@@ -87,5 +87,5 @@ pub fn map(processes: u64, read: bool) -> Outcome {
     };
     let time = fleet::time(processes, child, None)?;
     assert_eq!(map.len().map_err(failed)?, KEYS as usize);
-    Ok(time as f64 / KEYS as f64)
+    Ok(time.busy as f64 / KEYS as f64)
 }

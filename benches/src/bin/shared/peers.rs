@@ -28,7 +28,7 @@ pub fn ipc_channel(senders: u64) -> Outcome {
         });
     };
     let time = fleet::time(senders, send, Some(&receive))?;
-    Ok(time as f64 / (each * senders) as f64)
+    Ok(time.wall as f64 / (each * senders) as f64)
 }
 
 /// The receiver looks again and again: its events cost more than a message.
@@ -75,7 +75,7 @@ pub fn iceoryx(senders: u64) -> Outcome {
         });
     };
     let time = fleet::time(senders, send, Some(&receive))?;
-    Ok(time as f64 / (each * senders) as f64)
+    Ok(time.wall as f64 / (each * senders) as f64)
 }
 
 /// A directory that is removed at the end.
@@ -138,5 +138,5 @@ pub fn heed(processes: u64, read: bool) -> Outcome {
         let mut keys = keys(processes, index, read);
         words.work(|| if read { get(&opened, &mut keys) } else { insert(&opened, &mut keys) });
     };
-    fleet::time(processes, child, None).map(|time| time as f64 / KEYS as f64)
+    fleet::time(processes, child, None).map(|time| time.busy as f64 / KEYS as f64)
 }

@@ -26,7 +26,7 @@ fn one() -> i32 {
     1
 }
 
-fn back(bytes: Vec<u8>) -> Vec<u8> {
+fn back(bytes: Filled<u8>) -> Filled<u8> {
     bytes
 }
 
@@ -43,9 +43,7 @@ pub fn init() {
     worker::init(lwt::workers![one, back, filled, vector]);
 }
 
-fn run(
-    work: impl Future<Output = Result<f64, Error>> + 'static,
-) -> Outcome {
+fn run(work: impl Future<Output = Result<f64, Error>> + 'static) -> Outcome {
     lwt::run(work).map_err(|error| error.to_string())
 }
 
@@ -64,8 +62,9 @@ pub fn start(way: Way, ballast: usize) -> Outcome {
             assert_eq!(worker.result().await?, 1);
             worker.ended().await?;
         }
+        let took = begin.elapsed();
         drop(ballast);
-        Ok(begin.elapsed().as_nanos() as f64 / f64::from(TIMES))
+        Ok(took.as_nanos() as f64 / f64::from(TIMES))
     })
 }
 
@@ -82,7 +81,7 @@ pub fn echo(bytes: usize, flying: u64) -> Outcome {
                 let (pool, message) = (pool.clone(), message.clone());
                 lwt::spawn(async move {
                     for _ in 0..times / flying {
-                        let back = pool.submit(back, message.clone()).await?;
+                        let back = pool.submit(back, Filled::from(message.clone())).await?;
                         assert_eq!(back.len(), message.len());
                     }
                     Ok::<(), Error>(())

@@ -11,7 +11,7 @@
 //!
 //! | row | peers |
 //! |---|---|
-//! | `start`, `start-1gib` | `fork` and `wait` of the C library; the standard library's `Command`; Python's `ProcessPoolExecutor` |
+//! | `start`, `start-1gib` | `fork` and `wait` by hand; `Command`; Python's `ProcessPoolExecutor` |
 //! | `round-64`, `round-1k` | a ring with a spin, a socket pair, the `ipc-channel` crate, Python's pool |
 //! | `flight-64`, `flight-1k` | the same with 64 on their way |
 //! | `result-64m` | the same memory used again by hand, a socket pair, `ipc-channel`, Python's pool |
@@ -164,11 +164,13 @@ fn table(words: &[&str]) -> Result<(), String> {
             filter => filters.push(filter),
         }
     }
-    println!("Median (smallest) of {rounds} rounds in µs per operation; ratios to the first side's median.\n");
+    println!(
+        "Median (smallest) of {rounds} rounds in µs per operation; ratios to the first side's median.\n"
+    );
     println!("| row | side | µs | ratio |\n|---|---|--:|--:|");
-    for row in ROWS.iter().filter(|row| {
-        filters.is_empty() || filters.iter().any(|filter| row.name.contains(filter))
-    }) {
+    for row in
+        ROWS.iter().filter(|row| filters.is_empty() || filters.iter().any(|filter| row.name.contains(filter)))
+    {
         let mut taken = vec![Vec::new(); row.sides.len()];
         let mut skipped = vec![None; row.sides.len()];
         for _ in 0..rounds {

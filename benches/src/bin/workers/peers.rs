@@ -1,5 +1,5 @@
-//! What one would have to beat, or to come near to: the same work by hand, with the C library's calls, and the
-//! `ipc-channel` crate. Each side is a program without threads, so it may fork.
+//! What one would have to beat, or to come near to: the same work by hand, with the C library's calls, and
+//! the `ipc-channel` crate. Each side is a program without threads, so it may fork.
 
 use std::hint::{black_box, spin_loop};
 use std::io::{Read, Write};
@@ -90,40 +90,47 @@ fn half(word: &AtomicU64) -> &AtomicU32 {
 
 /// Two words in turn, looked at without a rest; the message is copied each way.
 pub fn spin(bytes: usize) -> Outcome {
-    ping_pong(bytes, |word, value| {
-        let mut spins = 0_u32;
-        while word.load(Ordering::Acquire) != value {
-            spin_loop();
-            spins += 1;
-            if spins.is_multiple_of(100_000) {
-                std::thread::yield_now();
+    ping_pong(
+        bytes,
+        |word, value| {
+            let mut spins = 0_u32;
+            while word.load(Ordering::Acquire) != value {
+                spin_loop();
+                spins += 1;
+                if spins.is_multiple_of(100_000) {
+                    std::thread::yield_now();
+                }
             }
-        }
-    }, |word, value| word.store(value, Ordering::Release), 100_000)
+        },
+        |word, value| word.store(value, Ordering::Release),
+        100_000,
+    )
 }
 
 /// The same, asleep at a futex.
 pub fn futex(bytes: usize) -> Outcome {
-    ping_pong(bytes, |word, value| loop {
-        let seen = word.load(Ordering::Acquire);
-        if seen == value {
-            return;
-        }
-        // SAFETY: the word is alive.
-        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, seen, ptr::null::<u8>()) };
-    }, |word, value| {
-        word.store(value, Ordering::Release);
-        // SAFETY: the word is alive.
-        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
-    }, 5_000)
+    ping_pong(
+        bytes,
+        |word, value| loop {
+            let seen = word.load(Ordering::Acquire);
+            if seen == value {
+                return;
+            }
+            // SAFETY: the word is alive.
+            unsafe {
+                libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, seen, ptr::null::<u8>())
+            };
+        },
+        |word, value| {
+            word.store(value, Ordering::Release);
+            // SAFETY: the word is alive.
+            unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
+        },
+        5_000,
+    )
 }
 
-fn ping_pong(
-    bytes: usize,
-    wait_for: fn(&AtomicU32, u32),
-    tell: fn(&AtomicU32, u32),
-    times: u64,
-) -> Outcome {
+fn ping_pong(bytes: usize, wait_for: fn(&AtomicU32, u32), tell: fn(&AtomicU32, u32), times: u64) -> Outcome {
     let words = shared_words(1 << 16)?;
     let (there, back) = (half(&words[0]), half(&words[32]));
     let (question, answer) = (&words[1024..1024 + bytes / 8], &words[4096..4096 + bytes / 8]);

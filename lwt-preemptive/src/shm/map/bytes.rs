@@ -179,7 +179,8 @@ impl<H: ShmSafe> BytesMap<H> {
     }
 
     /// All keys and values, in place. Nothing is locked: what is there from the beginning to the end comes
-    /// once, what comes or goes meanwhile may be missed.
+    /// once, what comes or goes meanwhile may be missed. Each item has a pin, of which a process has some four
+    /// thousand.
     pub fn iter(&self) -> BytesMapIter {
         BytesMapIter { tables: Tables::new(&self.shards), shard: 0, seen: HashSet::new() }
     }
@@ -209,8 +210,8 @@ impl<H: ShmSafe> BytesMap<H> {
     }
 }
 
-/// A key of a [`BytesMap`], there or not. Nobody else changes it, or others of its shard, as long as the value
-/// is there; reading goes on.
+/// A key of a [`BytesMap`], there or not. Nobody else changes it, or others of its shard, as long as the
+/// value is there; reading goes on.
 pub struct BytesEntry<'a> {
     shard: Locked<'a, Links>,
     hash: u32,

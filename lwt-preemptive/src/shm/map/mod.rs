@@ -1,12 +1,12 @@
 //! [`Map`] and [`BytesMap`]: hash maps that many processes change and read at once.
 //!
-//! A map has 64 [`shards`], each with a lock and a [`table`], an open one with linear probing. A key belongs to
-//! one shard. What a slot of a table has is the maps' difference: the key and the value themselves
-//! ([`cells`]), or a link to a block with both ([`links`]).
+//! A map has 64 `shards`, each with a lock and a `table`, an open one with linear probing. A key belongs to one
+//! shard. What a slot of a table has is the maps' difference: the key and the value themselves (`cells`), or a
+//! link to a block with both (`links`).
 //!
-//! 1. *Changes* take the shard's lock. Each is one store of a slot's state word, or of its link; what precedes
-//!    it is in no reader's way, and what follows it are counts, which are worked out anew after the holder of
-//!    the lock has died.
+//! 1. *Changes* take the shard's lock. Each is one store of a slot's state word, or of its link; what
+//!    precedes it is in no reader's way, and what follows it are counts, which are worked out anew after the
+//!    holder of the lock has died.
 //! 2. *Reads* take no lock. A slot has room for two values, of which the state word says which one counts,
 //!    and the word changes with each change of the slot: who finds the same word before and after has read
 //!    one whole value. A link is pinned.

@@ -2,9 +2,9 @@
 //!
 //! 1. Each job that was sent and is not answered has a word, found by its number modulo [`AHEAD`]; the
 //!    program sees to it that no two need the same one.
-//! 2. The word says *offered* with the job's number. The worker makes it *begun* before it begins, the program
-//!    makes it *withdrawn* to take the job back; each by one exchange that expects it as offered. So a job that
-//!    was withdrawn never begins, and of one that has begun everybody knows.
+//! 2. The word says *offered* with the job's number. The worker makes it *begun* before it begins, the
+//!    program makes it *withdrawn* to take the job back; each by one exchange that expects it as offered. So
+//!    a job that was withdrawn never begins, and of one that has begun everybody knows.
 //! 3. The program asks a job that has begun to end by making it *asked*.
 
 use std::sync::Arc;

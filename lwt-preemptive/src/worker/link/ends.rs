@@ -1,5 +1,5 @@
-//! The two positions of a ring, and who is to be rung when one of them moves. Nothing but atomics, so that all
-//! interleavings can be tried.
+//! The two positions of a ring, and who is to be rung when one of them moves. Nothing but atomics, so that
+//! all interleavings can be tried.
 //!
 //! A ring has one *producer*, which moves its end, and one *consumer*, which moves its beginning. Positions
 //! only grow; a byte's place in the ring is its position modulo the ring's length.
@@ -10,8 +10,8 @@
 //!    position looks at what the other wants *after* that. One of the two sees the other, because there is a
 //!    `SeqCst` fence between the two steps on both sides.
 //! 3. A wish is taken back by whoever rings for it: one ring for any number of messages.
-//! 4. A producer that wants room asks for no more than half of the ring, and the consumer rings when half of it
-//!    is empty: not for each message.
+//! 4. A producer that wants room asks for no more than half of the ring, and the consumer rings when half of
+//!    it is empty: not for each message.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU32, AtomicU64, fence};

@@ -4,8 +4,8 @@
 //!    asked the kernel, and the file is sealed against shrinking, so that no access raises `SIGBUS`.
 //! 2. What the other side may write at any time is reached through atomics only ([`Map::words`],
 //!    [`Map::ends`]).
-//! 3. References to bytes are given out only by [`Map::bytes`] and [`Map::bytes_mut`], whose callers answer for
-//!    it that nobody writes meanwhile, and nobody else reads.
+//! 3. References to bytes are given out only by [`Map::bytes`] and [`Map::bytes_mut`], whose callers answer
+//!    for it that nobody writes meanwhile, and nobody else reads.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -43,8 +43,8 @@ fn done(result: c_int) -> io::Result<()> {
 }
 
 impl Map {
-    /// Maps a part of a file, which has it (rule 1). `from` and `len` are multiples of a page. A long map begins
-    /// where a huge page may begin.
+    /// Maps a part of a file, which has it (rule 1). `from` and `len` are multiples of a page. A long map
+    /// begins where a huge page may begin.
     ///
     /// # Errors
     /// The system's.
@@ -110,8 +110,8 @@ impl Map {
         Ok(())
     }
 
-    /// Has the pages of a range ready, so that the first touch of each costs nothing. It is no mistake if that
-    /// does not work.
+    /// Has the pages of a range ready, so that the first touch of each costs nothing. It is no mistake if
+    /// that does not work.
     pub(super) fn populate(&self, from: usize, to: usize) {
         let advice = if self.writable { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
         if let Some(len) = to.min(self.len).checked_sub(from) {

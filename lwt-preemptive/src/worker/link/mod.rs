@@ -3,8 +3,8 @@
 //! ```text
 //!   one file without a name, sealed against shrinking
 //!   ┌────────┬──────┬───────┬─────────────────┬─────────────────┐
-//!   │ header │ ring │ ring  │ segments        │ segments        │   (the segments' addresses are far apart,
-//!   │        │ out  │ back  │ out             │ back            │    and only what is used has memory)
+//!   │ header │ ring │ ring  │ segments        │ segments        │   (these are far apart, and only
+//!   │        │ out  │ back  │ out             │ back            │    what is used has memory)
 //!   └────────┴──────┴───────┴─────────────────┴─────────────────┘
 //!     positions, wishes, claims, flags of the segments
 //! ```
@@ -12,8 +12,8 @@
 //! A message is a [`Frame`] with bytes. Short ones are copied through a ring (`ring`, `ends`), long ones lie
 //! in a segment, and only their frame goes through the ring (`segment`).
 //!
-//! 1. *Trust.* What comes from the other side is checked, and read once; what cannot be is [`Broken`], and then
-//!    the link is of no use any more. No reference is made into memory that others may change.
+//! 1. *Trust.* What comes from the other side is checked, and read once; what cannot be is [`Broken`], and
+//!    then the link is of no use any more. No reference is made into memory that others may change.
 //! 2. *Sleep.* Each side has a bell; it is rung only for who has announced that it sleeps, or waits for room.
 //!    Before they sleep both look for more for a moment ([`Spin`]).
 //! 3. *Life.* The worker notices the end of the program, however it ends, by a pipe to which nobody writes.
@@ -46,8 +46,8 @@ use lwt_unix::spin::{Spin, spin};
 pub(crate) use self::claim::{AHEAD, Claimed, Claims};
 pub(crate) use self::ends::Broken;
 use self::map::Map;
-pub(crate) use self::ring::{Frame, Room};
 use self::ring::{Consumer, Producer};
+pub(crate) use self::ring::{Frame, Room};
 pub(crate) use self::segment::{Draft, Segment};
 use self::segment::{Inbox, Outbox};
 pub(crate) use self::sys::Bell;
@@ -254,14 +254,21 @@ impl Far {
     pub(crate) fn send(&mut self, frame: Frame, body: Body<'_>) -> Result<(), LinkError> {
         self.link.send(frame, body)?;
         while !self.link.waiting.is_empty() {
-            self.wait(|far| far.link.flush().map(|()| far.link.waiting.is_empty()), |far| far.link.wants_room())?;
+            self.wait(
+                |far| far.link.flush().map(|()| far.link.waiting.is_empty()),
+                |far| far.link.wants_room(),
+            )?;
             self.link.flush()?;
         }
         Ok(())
     }
 
-    /// A segment for a long message, if there is one now, and memory.
+    /// A segment for a long message, if there is one now, and memory; but half of them are kept for
+    /// [`draft`](Far::draft), whoever collects the others.
     pub(crate) fn draft_now(&mut self) -> Option<Draft> {
+        if self.link.outbox.drafts() >= segment::SLOTS / 2 {
+            return None;
+        }
         self.link.draft().ok().flatten()
     }
 
@@ -287,10 +294,12 @@ impl Far {
     ) -> Result<(), LinkError> {
         if let Some(length) = self.spin.length() {
             let mut broken = Ok(());
-            let found = spin(length, || there(self).unwrap_or_else(|error| {
-                broken = Err(error);
-                true
-            }));
+            let found = spin(length, || {
+                there(self).unwrap_or_else(|error| {
+                    broken = Err(error);
+                    true
+                })
+            });
             broken?;
             self.spin.ended(found);
             if found {

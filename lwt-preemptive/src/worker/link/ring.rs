@@ -142,9 +142,10 @@ impl Producer {
     ) -> Result<Option<bool>, Broken> {
         let (need, len) = (Producer::need(bytes.len()), self.place.len as u64);
         debug_assert!(need <= len / 2, "too long for a ring");
-        if len - (self.end - self.first) < need {
+        let room = |first: u64| len - self.end.wrapping_sub(first);
+        if room(self.first) < need {
             self.first = self.place.ends().first(self.end, len)?;
-            if len - (self.end - self.first) < need {
+            if room(self.first) < need {
                 return Ok(None);
             }
         }
@@ -253,6 +254,14 @@ impl Room for Vec<u8> {
     fn room(&mut self, len: usize) -> &mut [u8] {
         self.resize(len, 0);
         self
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+impl Consumer {
+    /// Publishes a position as no consumer does.
+    pub(super) fn scribble(&self, first: u64) {
+        self.place.ends().release(first, 0);
     }
 }
 

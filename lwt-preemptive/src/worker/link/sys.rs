@@ -1,5 +1,5 @@
-//! What a link asks the system for besides mappings: its file, bells, and sleep until one is rung. Descriptors
-//! are close-on-exec, and no bell blocks.
+//! What a link asks the system for besides mappings: its file, bells, and sleep until one is rung.
+//! Descriptors are close-on-exec, and no bell blocks.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -33,12 +33,32 @@ pub(super) fn has(file: BorrowedFd<'_>, len: u64) -> io::Result<bool> {
     Ok(memory::is_sealed(file) && memory::length(file).map_err(plain)? >= len)
 }
 
+/// So much is reserved at a time: a signal undoes what one call has done so far.
+const STEP: usize = 4 << 20;
+
 /// Reserves the space of a range, and makes the file longer if it ends before that.
 ///
 /// # Errors
-/// The system's.
+/// The system's. `EFBIG` if no file of this process may be so long (`RLIMIT_FSIZE`): the kernel would send a
+/// signal, too, which ends the process.
 pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, len: usize) -> io::Result<()> {
-    memory::fallocate(file, from, len as u64).map_err(plain)
+    if from + len as u64 > longest_file()? {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
+    for step in (0..len).step_by(STEP) {
+        memory::fallocate(file, from + step as u64, STEP.min(len - step) as u64).map_err(plain)?;
+    }
+    Ok(())
+}
+
+/// How long the files may be that this process writes.
+fn longest_file() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills in the structure that it is given.
+    if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
 }
 
 /// A descriptor that is rung by writing to it, and is readable until it is hushed.
@@ -69,8 +89,8 @@ impl Bell {
     }
 
     pub(super) fn ring(&self) {
-        // One that is too full to be written to is readable, so nothing that goes wrong needs an answer; and a
-        // descriptor that does not block is not interrupted.
+        // One that is too full to be written to is readable, so nothing that goes wrong needs an answer; and
+        // a descriptor that does not block is not interrupted.
         let _ = (&self.0).write(&1_u64.to_ne_bytes());
     }
 

@@ -139,7 +139,7 @@ fn a_segment_stays_as_long_as_it_is_read() {
 
 #[test]
 fn a_job_is_begun_or_withdrawn_and_never_both() {
-    let (near, _bell, thread) = pair(|far| drop(far));
+    let (near, _bell, thread) = pair(drop);
     thread.join().expect("the other side");
     let claims = near.link.claims();
     claims.offer(5);
@@ -172,7 +172,41 @@ fn what_a_broken_side_writes_is_found_out() {
     assert!(matches!(near.link.receive(&mut Vec::new()), Err(LinkError::Broken(_))));
 }
 
-/// A figure to look at: `cargo test --release -p lwt-preemptive --lib link::tests::speed -- --ignored --nocapture`.
+#[test]
+fn room_that_cannot_be_is_not_used() {
+    for first in [u64::MAX - 7, u64::MAX / 2, 1 << 20] {
+        let (mut near, _bell, thread) = pair(move |far| far.link.into.scribble(first));
+        thread.join().expect("the other side");
+        let mut sent = Ok(());
+        for id in 0..20 {
+            sent = sent.and_then(|()| near.link.send(frame(1, id), Body::Short(&pattern(10_000))));
+        }
+        // A beginning that might be is believed: there is less room then, for the other side's loss.
+        let may_be = first == u64::MAX - 7;
+        assert!(if may_be { sent.is_ok() } else { matches!(sent, Err(LinkError::Broken(_))) }, "{first}");
+    }
+}
+
+#[test]
+fn two_drafts_have_two_segments() {
+    let (mut near, bell, thread) = pair(echo);
+    let mut drafts = [near.link.draft(), near.link.draft()].map(|draft| draft.expect("memory").expect("one"));
+    for (id, draft) in (1..).zip(&mut drafts) {
+        draft.extend(&pattern(100_000 * id)).expect("memory");
+    }
+    for (id, draft) in (1..).zip(drafts) {
+        near.link.send(frame(1, id), Body::Long(draft)).expect("sent");
+    }
+    let mut buffer = Vec::new();
+    for id in 1..3 {
+        assert_eq!(receive(&mut near, &bell, &mut buffer), (frame(1, id), pattern(100_000 * id as usize)));
+    }
+    send(&mut near, frame(0, 0), &[]);
+    thread.join().expect("the other side");
+}
+
+/// A figure to look at: `cargo test --release -p lwt-preemptive --lib link::tests::speed -- --ignored
+/// --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn speed() {

@@ -1,7 +1,7 @@
 //! [`Books`]: the table of a pool's jobs and workers. The rules stand in `desk`.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use lwt_core::{Error, Promise, Resolver, task};
@@ -9,10 +9,10 @@ use rkyv::util::AlignedVec;
 use slab::Slab;
 
 use super::super::Message;
-use super::super::link::{Bytes, LinkError};
+use super::super::link::{Bytes, LinkError, Segment};
 use super::options::{OnCancel, Options, PoolError};
 use super::report::{Event, Stats};
-use super::seat::{Seat, Verdict, again, failure};
+use super::seat::{Seat, Told, Verdict, again, failure};
 
 /// How a job ended.
 pub(super) type Outcome<'a> = Result<Bytes<'a>, Error>;
@@ -52,11 +52,31 @@ pub(super) enum Phase {
     Over(PoolError),
 }
 
+/// An answer's bytes, kept.
+pub(super) enum Kept {
+    Short(AlignedVec),
+    Long(Segment),
+}
+
+/// An answer that has overtaken messages of its job.
+pub(super) struct Held {
+    /// The worker's serial number, and how many of its messages go first.
+    serial: u64,
+    told: Told,
+    /// The job's.
+    number: u64,
+    settle: Settle,
+    outcome: Result<Kept, Error>,
+}
+
 /// What is done when nothing is borrowed.
 pub(super) enum Deed {
     Settle(Settle, Error),
+    Release(Settle, Result<Kept, Error>),
     Tell(Event),
     Hear(Hears, Message),
+    /// Dropped.
+    Forget(Hears),
     Wake(Resolver<()>),
     /// A worker was started: its end is to be heard.
     Watch(usize, u64),
@@ -81,6 +101,9 @@ pub(super) struct Books {
     pub(super) backing_off: bool,
     pub(super) rooms: VecDeque<Resolver<()>>,
     pub(super) drains: Vec<Resolver<()>>,
+    /// Who hears the messages of jobs, by their numbers.
+    pub(super) hears: BTreeMap<u64, Hears>,
+    pub(super) held: Vec<Held>,
     pub(super) deeds: Vec<Deed>,
     pub(super) scratch: Vec<u8>,
     pub(super) stats: Stats,
@@ -97,9 +120,10 @@ impl Books {
         self.seats.iter_mut().flatten().map(|(_, seat)| seat)
     }
 
-    /// How many workers there are that will go on.
-    pub(super) fn staying(&mut self) -> usize {
-        self.seats().filter(|seat| seat.stays()).count()
+    /// How many places are taken: by workers that will go on, and by those that have something to do before
+    /// they end.
+    pub(super) fn occupied(&mut self) -> usize {
+        self.seats().filter(|seat| seat.stays() || seat.lingers()).count()
     }
 
     /// Ends a job: its promise is for whoever has taken it to resolve.
@@ -108,11 +132,17 @@ impl Books {
         Some(self.jobs.remove(id.key))
     }
 
-    /// The worker that has the fewest jobs, if it may have one more.
+    /// Nobody hears the messages of a job any more. It is user code that is dropped: not here.
+    pub(super) fn forget(&mut self, number: u64) {
+        self.deeds.extend(self.hears.remove(&number).map(Deed::Forget));
+    }
+
+    /// The worker that has the least to do, if it may have one more job.
     pub(super) fn idlest(&self, ahead: usize) -> Option<usize> {
-        let seats = self.seats.iter().enumerate().filter_map(|(index, seat)| Some((index, &seat.as_ref()?.1)));
+        let seats =
+            self.seats.iter().enumerate().filter_map(|(index, seat)| Some((index, &seat.as_ref()?.1)));
         let seats = seats.filter(|(_, seat)| seat.stays() && seat.has_place(ahead));
-        seats.min_by_key(|(_, seat)| seat.live()).map(|(index, _)| index)
+        seats.min_by_key(|(_, seat)| seat.load()).map(|(index, _)| index)
     }
 
     /// Sends a job that is in no queue any more. False if it cannot be sent now.
@@ -132,6 +162,7 @@ impl Books {
                 if let Some(job) = self.take(id) {
                     self.queued -= 1;
                     self.stats.failed += 1;
+                    self.forget(id.number);
                     self.deeds.push(Deed::Settle(job.settle, error.into()));
                 }
                 true
@@ -143,30 +174,44 @@ impl Books {
         }
     }
 
-    /// Workers that have nothing to do get jobs back that others have not begun.
-    pub(super) fn even_out(&mut self) {
+    /// Workers that have nothing to do get jobs that others have not begun.
+    pub(super) fn even_out(&mut self, recycle: u64) {
         loop {
-            let seats = |books: &Books, from: usize| {
-                let seats = books.seats.iter().enumerate();
-                let seats = seats.filter_map(|(index, seat)| Some((index, &seat.as_ref()?.1)));
-                let found = seats.filter(|(_, seat)| seat.stays() || from > 0);
-                found.map(|(index, seat)| (seat.live(), index)).collect::<Vec<_>>()
+            let seats = || {
+                let seats = self.seats.iter().enumerate();
+                seats.filter_map(|(index, seat)| Some((index, &seat.as_ref()?.1)))
             };
-            let idle = seats(self, 0).into_iter().find(|(live, _)| *live == 0);
-            let busiest = seats(self, 1).into_iter().max();
-            let (Some((_, idle)), Some((2.., busiest))) = (idle, busiest) else { return };
+            let idle = seats().find(|(_, seat)| seat.stays() && seat.load() == 0);
+            let busiest = seats().max_by_key(|(_, seat)| seat.behind()).filter(|(_, seat)| seat.behind() > 0);
+            let (Some((idle, _)), Some((busiest, _))) = (idle, busiest) else { return };
             let Some(Some((_, seat))) = self.seats.get_mut(busiest) else { return };
             let Some(id) = seat.withdraw_last() else { return };
-            self.stats.running -= 1;
             self.stats.moved += 1;
-            self.queued += 1;
-            if let Some(job) = self.jobs.get_mut(id.key) {
-                job.seat = None;
-            }
+            self.take_back(id);
             if !self.send(idle, id) {
                 self.queue.push_front(id);
                 return;
             }
+            self.recycle(idle, recycle);
+        }
+    }
+
+    /// A job was taken back from its worker, and is to be sent anew, or to be queued.
+    fn take_back(&mut self, id: JobId) {
+        self.stats.running -= 1;
+        self.queued += 1;
+        if let Some(job) = self.jobs.get_mut(id.key) {
+            job.seat = None;
+        }
+    }
+
+    /// Kills the worker that is still at a job which was cancelled; the others that it had go to other
+    /// workers.
+    pub(super) fn kill_at(&mut self, index: usize, serial: u64, place: u64) {
+        let back = self.seat(index, serial).map(|seat| seat.kill_at(place)).unwrap_or_default();
+        for id in back {
+            self.take_back(id);
+            self.queue.push_front(id);
         }
     }
 
@@ -181,6 +226,15 @@ impl Books {
         }
     }
 
+    /// A job in the queue was cancelled. Its place there goes later, with others.
+    pub(super) fn unqueue(&mut self) {
+        self.queued -= 1;
+        if self.queue.len() > 2 * self.queued + 64 {
+            let jobs = &self.jobs;
+            self.queue.retain(|id| jobs.get(id.key).is_some_and(|job| job.number == id.number));
+        }
+    }
+
     /// A worker has ended that had this job; `begun`: it was at it.
     pub(super) fn give_back(&mut self, id: JobId, begun: bool, error: &Error) {
         let Some(job) = self.jobs.get_mut(id.key).filter(|job| job.number == id.number) else { return };
@@ -188,6 +242,7 @@ impl Books {
         if begun && job.retry == 0 {
             if let Some(job) = self.take(id) {
                 self.stats.failed += 1;
+                self.forget(id.number);
                 self.deeds.push(Deed::Settle(job.settle, again(error)));
             }
             return;
@@ -226,6 +281,7 @@ impl Books {
         self.queued = 0;
         for job in std::mem::take(&mut self.jobs) {
             self.stats.failed += 1;
+            self.forget(job.1.number);
             self.deeds.push(Deed::Settle(job.1.settle, why.clone().into()));
         }
         for seat in self.seats.iter_mut().flatten().map(|(_, seat)| seat) {
@@ -239,9 +295,32 @@ impl Books {
         self.after_one();
     }
 
+    /// Keeps the answer of a job whose caller is to hear its messages first.
+    pub(super) fn hold(&mut self, serial: u64, told: Told, job: Job, outcome: Outcome<'_>) {
+        let outcome = outcome.map(|bytes| match bytes {
+            Bytes::Short(short) => {
+                let mut copy = AlignedVec::with_capacity(short.len());
+                copy.extend_from_slice(short);
+                Kept::Short(copy)
+            }
+            Bytes::Long(segment) => Kept::Long(segment),
+        });
+        self.held.push(Held { serial, told, number: job.number, settle: job.settle, outcome });
+    }
+
+    /// So many messages of a worker have come: the answers behind them are due.
+    pub(super) fn release(&mut self, serial: u64, heard: Told) {
+        let due = self.held.extract_if(.., |held| held.serial == serial && held.told <= heard);
+        for held in due.collect::<Vec<_>>() {
+            self.forget(held.number);
+            self.deeds.push(Deed::Release(held.settle, held.outcome));
+        }
+        self.after_one();
+    }
+
     /// Some job is over: whoever waits for the last one is told.
     pub(super) fn after_one(&mut self) {
-        if self.jobs.is_empty() {
+        if self.jobs.is_empty() && self.held.is_empty() {
             self.deeds.extend(self.drains.drain(..).map(Deed::Wake));
         }
     }
@@ -273,16 +352,22 @@ impl Books {
             return Promise::ready(());
         }
         let (promise, resolver) = task();
+        if self.rooms.len() == self.rooms.capacity() {
+            self.rooms.retain(Resolver::is_wanted);
+        }
         self.rooms.push_back(resolver);
         promise
     }
 
     /// Resolved when no job is left.
     pub(super) fn drained(&mut self) -> Promise<()> {
-        if self.jobs.is_empty() {
+        if self.jobs.is_empty() && self.held.is_empty() {
             return Promise::ready(());
         }
         let (promise, resolver) = task();
+        if self.drains.len() == self.drains.capacity() {
+            self.drains.retain(Resolver::is_wanted);
+        }
         self.drains.push(resolver);
         promise
     }

@@ -49,10 +49,8 @@ impl<'a> Call<'a> {
     }
 
     /// What the job tells, by [`progress`](super::super::progress) and [`log`](super::super::log), goes to
-    /// `f` instead of the pool's [events](Pool::events), as long as its promise is pending.
-    ///
-    /// Messages and results go different ways: one that was sent just before the end may come after it, and
-    /// is an event then.
+    /// `f` instead of the pool's [events](Pool::events), as long as its promise is pending: what it has told
+    /// before its end comes before its result.
     pub fn on_message(mut self, f: impl FnMut(Message) + 'static) -> Call<'a> {
         self.hears = Some(Rc::new(RefCell::new(f)));
         self
@@ -91,11 +89,7 @@ impl<'a> Call<'a> {
     /// Hands the job in, and gives its number beside its promise: the one in the pool's
     /// [events](Pool::events). It is 0 if the pool takes no job.
     #[track_caller]
-    pub fn numbered<F: Process<M>, M>(
-        self,
-        function: F,
-        argument: F::Argument,
-    ) -> (u64, Promise<F::Output>) {
+    pub fn numbered<F: Process<M>, M>(self, function: F, argument: F::Argument) -> (u64, Promise<F::Output>) {
         self.hand_in(function, argument, decode)
     }
 
@@ -154,7 +148,8 @@ fn decode<R: Wire>(outcome: Outcome<'_>) -> Result<R, Error> {
     let bytes = outcome?;
     // A type's own code may be in it.
     let decoded = catch_unwind(AssertUnwindSafe(|| R::from_bytes(&bytes)));
-    let decoded = decoded.unwrap_or_else(|payload| Err(super::super::WireError::new(Error::from_panic(payload))));
+    let decoded =
+        decoded.unwrap_or_else(|payload| Err(super::super::WireError::new(Error::from_panic(payload))));
     decoded.map_err(|error| WorkerFailure::Decode(format!("the result: {error}")).into())
 }
 

@@ -2,13 +2,14 @@
 //!
 //! 1. A job is in the *queue*, or *sent* to one worker, or over. It is over when its promise is resolved,
 //!    which happens once: whoever resolves it takes it out of the table first.
-//! 2. A job goes to the worker that has the fewest, and waits in the queue when all have as many as they may
-//!    have. A worker that has none gets one back that another has not begun.
+//! 2. A job goes to the worker that has the least to do, and waits in the queue when all have as many as they
+//!    may have. A worker that has nothing to do gets one that another has not begun.
 //! 3. When a worker has ended, its answers are taken in that are still in its ring. Of the jobs that are left
 //!    those that it had not begun go back to the head of the queue; the one that it was at is done again if
 //!    that was asked for, and otherwise rejected with what became of the worker.
-//! 4. A place whose worker has ended is filled again: at once after a first failure, after that with a back-off,
-//!    and not at all after too many in a row.
+//! 4. A place whose worker has ended is filled again: at once after a first failure, after that with a
+//!    back-off, and not at all after too many in a row. One that was told to end keeps its place until it has
+//!    nothing left to do: there are never more at work than were asked for.
 //! 5. Nothing is borrowed while a promise is resolved: what is to be done then is noted ([`Deed`]) and done
 //!    when the borrow is over.
 //!
@@ -23,14 +24,18 @@ use lwt_core::stream::{self, BoundedPush, Stream};
 use lwt_core::{Error, Promise, spawn};
 use lwt_unix::main_loop::{Arrivals, Arriving, ExitHook};
 
+use super::super::link::Bytes;
 use super::super::{Message, WorkerFailure};
-use super::books::{Books, Deed, Job, JobId, Phase, Settle};
+use super::books::{Books, Deed, Job, JobId, Kept, Phase, Settle};
 use super::options::{OnCancel, Options, PoolError};
 use super::report::Event;
 use super::seat::{Came, Seat, Verdict, failure};
 use super::serve::Buffer;
 use crate::shm::lease;
 
+/// How many messages of a worker are taken in at a time: a callback may make the next job at once, and others
+/// are to have their turn.
+const BUDGET: usize = 256;
 /// How many events wait to be read.
 const EVENTS: usize = 1024;
 
@@ -88,6 +93,11 @@ impl Desk {
     fn perform(&self, deed: Deed) {
         match deed {
             Deed::Settle(settle, error) => settle(Err(error)),
+            Deed::Release(settle, outcome) => match outcome {
+                Ok(Kept::Short(bytes)) => settle(Ok(Bytes::Short(&bytes))),
+                Ok(Kept::Long(segment)) => settle(Ok(Bytes::Long(segment))),
+                Err(error) => settle(Err(error)),
+            },
             Deed::Tell(event) => self.tell(event),
             Deed::Hear(hears, message) => {
                 // Inside its own call it is not called again.
@@ -95,6 +105,7 @@ impl Desk {
                     guarded(|| hears(message));
                 }
             }
+            Deed::Forget(hears) => guarded(|| drop(hears)),
             Deed::Wake(resolver) => resolver.wakeup(()),
             Deed::Watch(seat, serial) => self.watch(seat, serial),
             Deed::Fill(failures) => self.fill_later(failures),
@@ -112,15 +123,20 @@ impl Desk {
         }
     }
 
-    /// A message of the worker with this serial number.
-    pub(super) fn hear(&self, number: u64, message: Message) {
+    /// A message of the worker with this serial number, about a job.
+    pub(super) fn hear(&self, serial: u64, number: u64, message: Message) {
         self.with(|books| {
-            let job = books.jobs.iter().find(|(_, job)| number != 0 && job.number == number);
-            let deed = match job.and_then(|(_, job)| job.hears.clone()) {
-                Some(hears) => Deed::Hear(hears, message),
+            let deed = match books.hears.get(&number) {
+                Some(hears) => Deed::Hear(Rc::clone(hears), message),
                 None => Deed::Tell(Event::Message { job: number, message }),
             };
             books.deeds.push(deed);
+            let seat = books.seats.iter_mut().flatten().find(|(other, _)| *other == serial);
+            if let Some((_, seat)) = seat {
+                seat.heard += 1;
+                let heard = seat.heard;
+                books.release(serial, heard);
+            }
         });
     }
 
@@ -132,6 +148,8 @@ impl Desk {
         if self.is_foreign() {
             return Err((job.settle, PoolError::Foreign));
         }
+        // User code, which is not to be dropped with the books in hand.
+        let mut hears = job.hears.take();
         self.with(|books| {
             match &books.phase {
                 Phase::Open => {}
@@ -141,6 +159,7 @@ impl Desk {
             books.number += 1;
             job.number = books.number;
             let number = job.number;
+            books.hears.extend(hears.take().map(|hears| (number, hears)));
             let id = JobId { key: books.jobs.insert(job), number };
             books.queue.push_back(id);
             books.queued += 1;
@@ -155,10 +174,12 @@ impl Desk {
             return;
         }
         let running = self.with(|books| {
+            // Whatever its worker still tells: its caller has gone, also if its answer was kept.
+            books.forget(id.number);
             let job = books.take(id)?;
             books.stats.cancelled += 1;
             let Some(index) = job.seat else {
-                books.queued -= 1;
+                books.unqueue();
                 books.after_one();
                 return None;
             };
@@ -179,11 +200,8 @@ impl Desk {
             lwt_unix::sleep(time).await?;
             if let Some(desk) = me.upgrade() {
                 desk.with(|books| {
-                    if let Some(seat) = books.seat(index, serial)
-                        && seat.is_at(place)
-                    {
-                        seat.kill(Verdict::Cancelled);
-                    }
+                    books.kill_at(index, serial, place);
+                    desk.pump(books);
                 });
             }
             Ok::<(), Error>(())
@@ -192,8 +210,7 @@ impl Desk {
 
     /// Sends what is in the queue to those who have room for it: see rule 2.
     pub(super) fn pump(&self, books: &mut Books) {
-        loop {
-            let Some(id) = books.queue.front().copied() else { break };
+        while let Some(id) = books.queue.front().copied() {
             if books.jobs.get(id.key).is_none_or(|job| job.number != id.number) {
                 books.queue.pop_front();
                 continue;
@@ -207,7 +224,7 @@ impl Desk {
             books.recycle(index, self.options.recycle);
         }
         if books.queued == 0 {
-            books.even_out();
+            books.even_out(self.options.recycle);
         }
         books.make_room(self.options.bound);
         self.fill(books);
@@ -215,17 +232,18 @@ impl Desk {
 
     /// Starts workers for the places that are empty.
     fn fill(&self, books: &mut Books) {
-        let wanted = match books.phase {
+        // The phase is asked each time: a start that fails may be one too many.
+        let wanted = |books: &Books| match books.phase {
             Phase::Open => self.options.workers,
             Phase::Draining => self.options.workers.min(books.stats.running + books.queued),
             Phase::Over(_) => 0,
         };
-        while !books.backing_off && books.staying() < wanted {
+        while !books.backing_off && books.occupied() < wanted(books) {
             books.serial += 1;
             let (serial, me) = (books.serial, Weak::clone(&self.me));
             let listener = Rc::new(move |number, message| {
                 if let Some(desk) = me.upgrade() {
-                    desk.hear(number, message);
+                    desk.hear(serial, number, message);
                 }
             });
             let start = self.options.start.clone().grace(self.options.grace).on_message(listener);
@@ -285,9 +303,9 @@ impl Desk {
                 // The loop has ended, and nobody is left to start workers for.
                 books.end(&PoolError::Closed);
             }
-            let Some((_, mut seat)) = books.seats.get_mut(index).and_then(|seat| {
-                seat.take_if(|(other, _)| *other == serial)
-            }) else {
+            let Some((_, mut seat)) =
+                books.seats.get_mut(index).and_then(|seat| seat.take_if(|(other, _)| *other == serial))
+            else {
                 return;
             };
             let asked = seat.leaves && why.is_none();
@@ -311,6 +329,8 @@ impl Desk {
                     books.failed(&self.options, &error);
                 }
             }
+            // What it has told has come.
+            books.release(serial, u64::MAX);
             // Its memory goes when nobody looks at it any more.
             drop(seat);
             self.pump(books);
@@ -337,20 +357,19 @@ impl Desk {
     fn take_from(&self, index: usize) -> bool {
         let mut buffer = self.buffer.take();
         let mut came = false;
-        loop {
+        for _ in 0..BUDGET {
             let mut books = self.books.borrow_mut();
-            let Some((_, seat)) = books.seats.get_mut(index).and_then(Option::as_mut) else { break };
-            let (id, outcome) = match seat.receive(&mut buffer) {
+            let Some((serial, seat)) = books.seats.get_mut(index).and_then(Option::as_mut) else { break };
+            let (serial, heard) = (*serial, seat.heard);
+            let (id, told, outcome) = match seat.receive(&mut buffer) {
                 Ok(None) => break,
-                Ok(Some(Came::Nothing)) | Ok(Some(Came::Answer(None, _))) => {
+                Ok(Some(Came::Nothing | Came::Answer(None, ..))) => {
                     came = true;
                     continue;
                 }
-                Ok(Some(Came::Answer(Some(id), outcome))) => (id, outcome),
+                Ok(Some(Came::Answer(Some(id), told, outcome))) => (id, told, outcome),
                 Err(error) => {
-                    if seat.verdict.is_none() {
-                        seat.kill(Verdict::Broken(failure(error)));
-                    }
+                    seat.breaks(failure(error));
                     break;
                 }
             };
@@ -361,6 +380,11 @@ impl Desk {
             let Some(job) = books.take(id) else { continue };
             books.stats.answered += 1;
             books.stats.failed += u64::from(outcome.is_err());
+            if told > heard && books.hears.contains_key(&id.number) {
+                books.hold(serial, told, job, outcome);
+                continue;
+            }
+            books.forget(id.number);
             drop(books);
             (job.settle)(outcome);
         }
@@ -368,7 +392,6 @@ impl Desk {
         came
     }
 }
-
 
 impl Arrivals for Desk {
     fn take(&self) -> bool {

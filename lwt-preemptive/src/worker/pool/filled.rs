@@ -53,7 +53,8 @@ numbers! {
 
 /// Many numbers as a job's result, filled in where the program will read them: the fastest way for much data.
 /// The program reads them by [`Call::in_place`](super::Call::in_place), or has them copied into a `Filled` of
-/// its own by [`Pool::submit`](super::Pool::submit).
+/// its own by [`Pool::submit`](super::Pool::submit). As an argument it is the fastest form of many numbers,
+/// too: a vector is checked and copied one by one.
 ///
 /// ```standalone_crate
 /// use lwt_preemptive::worker::pool::{Filled, Options, Pool};
@@ -164,7 +165,8 @@ where
     C::Error: Source,
 {
     fn verify(&self, context: &mut C) -> Result<(), C::Error> {
-        let numbers = std::ptr::slice_from_raw_parts(self.at.as_ptr_wrapping(), self.len.to_native() as usize);
+        let numbers =
+            std::ptr::slice_from_raw_parts(self.at.as_ptr_wrapping(), self.len.to_native() as usize);
         context.in_subtree(numbers, |_| Ok(()))
     }
 }
@@ -203,9 +205,10 @@ impl<'a, 'b, T: Number> Serialize<Serializer<'a, 'b>> for Filled<T> {
             Numbers::Memory(numbers) if <T as Archive>::COPY_OPTIMIZATION.is_enabled() => {
                 write(serializer, numbers)
             }
-            Numbers::Memory(numbers) => {
-                write(serializer, &numbers.iter().map(|number| T::Archived::from(*number)).collect::<Vec<_>>())
-            }
+            Numbers::Memory(numbers) => write(
+                serializer,
+                &numbers.iter().map(|number| T::Archived::from(*number)).collect::<Vec<_>>(),
+            ),
             Numbers::Segment(place, many) => {
                 let Some(draft) = place.take() else { return write::<T>(serializer, &[]) };
                 if serializer.writer.is_empty() {

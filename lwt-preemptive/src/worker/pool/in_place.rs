@@ -1,7 +1,7 @@
 //! [`InPlace`]: a result that is read where its worker has written it.
 //!
-//! 1. The bytes were checked when this was made, and cannot change: they are memory of its own, or a segment of
-//!    a link, which nobody writes as long as it is held (`link/segment`).
+//! 1. The bytes were checked when this was made, and cannot change: they are memory of its own, or a segment
+//!    of a link, which nobody writes as long as it is held (`link/segment`).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,12 +16,13 @@ use rkyv::{Archive, Portable};
 
 use super::super::WorkerFailure;
 use super::super::link::{Bytes, Segment};
+use super::super::value::access;
 
 /// A result of type `R` in its archived form, where the worker has written it, checked, and not copied. Made
 /// by [`Call::in_place`](super::Call::in_place).
 ///
-/// As long as it is held, the worker has that much less memory for long results to use again. It may outlive
-/// its worker and its pool.
+/// As long as it is held, the worker has that much less memory for long results to use again; so when 32 of
+/// one worker are held, more are copied after all. It may outlive its worker and its pool.
 pub struct InPlace<R> {
     bytes: Held,
     of: PhantomData<fn() -> R>,
@@ -52,14 +53,14 @@ where
     /// If the bytes are no `R`.
     pub(super) fn new(bytes: Bytes<'_>) -> Result<InPlace<R>, Error> {
         let bytes = match bytes {
-            Bytes::Short(short) => {
-                let mut copy = AlignedVec::with_capacity(short.len());
-                copy.extend_from_slice(short);
+            Bytes::Long(segment) if !segment.is_scarce() => Held::Segment(segment),
+            bytes => {
+                let mut copy = AlignedVec::with_capacity(bytes.len());
+                copy.extend_from_slice(&bytes);
                 Held::Memory(copy)
             }
-            Bytes::Long(segment) => Held::Segment(segment),
         };
-        match rkyv::access::<R::Archived, rancor::Error>(&bytes) {
+        match access::<R::Archived>(&bytes) {
             Ok(_) => Ok(InPlace { bytes, of: PhantomData }),
             Err(error) => Err(WorkerFailure::Decode(format!("the result: {error}")).into()),
         }

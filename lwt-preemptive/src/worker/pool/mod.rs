@@ -37,8 +37,8 @@
 //!    tells of it. A job that waits for a worker which ends goes to another one: it had not begun.
 //! 3. *Order.* Jobs are begun in the order in which they were handed in, as far as they wait in the queue;
 //!    they end in any order, and [`map`](Pool::map) puts results back in order.
-//! 4. *Workers are replaced*: at once if one fails, and after a growing while if they fail in a row, until the
-//!    pool gives up and is [broken](PoolError::Broken).
+//! 4. *Workers are replaced*: at once if one fails, and after a growing while if they fail in a row, until
+//!    the pool gives up and is [broken](PoolError::Broken).
 //! 5. *The end is bounded.* [`shutdown`](Pool::shutdown) takes as long as it may; the last handle's drop and
 //!    the exit hooks of the loop do the same by the [options](Options::drain). However the program ends,
 //!    nothing of its workers is left.
@@ -88,6 +88,10 @@ struct Handle(Rc<Desk>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if lwt_unix::engine_name().is_none() {
+            // The loop has ended, and its workers with it.
+            return;
+        }
         let desk = Rc::clone(&self.0);
         let time = desk.options.drain;
         drop(spawn(end::close(desk, time)));
@@ -132,8 +136,8 @@ impl Pool {
     /// [`OnCancel`]. Dropping the promise cancels nothing.
     ///
     /// # Errors
-    /// A [`WorkerFailure`](super::WorkerFailure): the function panicked, its worker ended, a value could not be
-    /// written or read, the function is not listed. A [`PoolError`].
+    /// A [`WorkerFailure`](super::WorkerFailure): the function panicked, its worker ended, a value could not
+    /// be written or read, the function is not listed. A [`PoolError`].
     #[track_caller]
     pub fn submit<F: Process<M>, M>(&self, function: F, argument: F::Argument) -> Promise<F::Output> {
         self.call().submit(function, argument)
@@ -233,8 +237,8 @@ impl Pool {
 
     /// Ends the pool. It takes no more jobs from now on. Those that it has may go on for this time; what is
     /// left then is rejected with [`PoolError::Closed`]. Workers that have nothing to do are told to end, and
-    /// killed if they do not within the [grace time](Options::grace); others are killed at once. Resolved when
-    /// nothing is left.
+    /// killed if they do not within the [grace time](Options::grace); others are killed at once. Resolved
+    /// when nothing is left.
     ///
     /// A second call waits for the same end, but no longer for the jobs than it says itself. A cancel only
     /// stops the waiting.

@@ -59,8 +59,8 @@ impl Options {
     }
 
     /// How many jobs a worker may have at a time: the one that it is at, and those that wait for it already,
-    /// so that it need not wait for the loop between two. At least 1, at most 64; otherwise 16. What waits for
-    /// a busy worker goes to another one that has nothing to do.
+    /// so that it need not wait for the loop between two. At least 1, at most 64; otherwise 16. What waits
+    /// for a busy worker goes to another one that has nothing to do.
     pub fn ahead(mut self, many: usize) -> Options {
         self.ahead = many.clamp(1, AHEAD);
         self
@@ -98,7 +98,9 @@ impl Options {
         self
     }
 
-    /// All that workers are started with, to share pools of memory with them and to pass them descriptors.
+    /// All that workers are started with, to share pools of memory with them and to pass them descriptors. It
+    /// takes the place of what [`memory`](Options::memory), [`nice`](Options::nice) and [`way`](Options::way)
+    /// have said before.
     pub fn start(mut self, start: Start) -> Options {
         self.start = start;
         self

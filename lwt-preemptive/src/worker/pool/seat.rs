@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use lwt_core::{Error, Promise};
 use lwt_unix::process::Pid;
 
-use super::super::link::{AHEAD, Body, Bytes, Claimed, Frame, LinkError, Near, SHORT, link};
+use super::super::link::{AHEAD, Body, Broken, Bytes, Claimed, Frame, LinkError, Near, SHORT, link};
 use super::super::{Start, Worker};
 use super::books::{JobId, Outcome};
 use super::serve::{self, Buffer};
@@ -29,6 +29,8 @@ pub(super) struct Seat {
     /// Jobs that it was ever sent, and got back.
     given: u64,
     pub(super) leaves: bool,
+    /// How many messages of it have come.
+    pub(super) heard: Told,
     pub(super) pid: Option<Pid>,
     /// Why it is to be killed, or was, if that was our wish.
     pub(super) verdict: Option<Verdict>,
@@ -45,10 +47,13 @@ pub(super) enum Verdict {
     Late,
 }
 
+/// How many messages a worker has told.
+pub(super) type Told = u64;
+
 /// What has come from a worker.
 pub(super) enum Came<'a> {
-    /// The end of this job.
-    Answer(Option<JobId>, Outcome<'a>),
+    /// The end of this job, before which the worker has told so many messages.
+    Answer(Option<JobId>, Told, Outcome<'a>),
     /// A place in the row is free.
     Nothing,
 }
@@ -74,6 +79,7 @@ impl Seat {
             live: 0,
             given: 0,
             leaves: false,
+            heard: 0,
             pid: None,
             verdict: None,
         })
@@ -94,9 +100,24 @@ impl Seat {
         self.worker.ended().map(|_| ()).catch(|_| Promise::ready(()))
     }
 
-    /// How many jobs it has.
+    /// How many jobs it has that somebody wants.
     pub(super) fn live(&self) -> usize {
         self.live
+    }
+
+    /// How much it has before it, jobs that it is at though nobody wants them any more among it.
+    pub(super) fn load(&self) -> usize {
+        self.row.len()
+    }
+
+    /// How many jobs wait behind the first of the row.
+    pub(super) fn behind(&self) -> usize {
+        self.live - usize::from(matches!(self.row.front(), Some(Some(_))))
+    }
+
+    /// Whether it will end by itself, and still has something to do before.
+    pub(super) fn lingers(&self) -> bool {
+        self.leaves && self.verdict.is_none() && !self.row.is_empty()
     }
 
     pub(super) fn given(&self) -> u64 {
@@ -152,27 +173,33 @@ impl Seat {
     /// # Errors
     /// See [`LinkError`].
     pub(super) fn receive<'a>(&mut self, buffer: &'a mut Buffer) -> Result<Option<Came<'a>>, LinkError> {
+        if let Some(Verdict::Broken(_)) = self.verdict {
+            return Ok(None);
+        }
         self.near.link.flush()?;
         let Some((frame, bytes)) = self.near.link.receive(buffer)? else {
             return self.near.link.has_more().map(|_| None).map_err(LinkError::from);
         };
-        let (Some(job), true) = (self.row.pop_front(), frame.id == self.first) else {
-            return Err(LinkError::from(super::super::link::Broken("the answer to no job")));
+        // It is looked at whole before the row changes: what is refused leaves its job to `remains`.
+        let Some(&job) = self.row.front().filter(|_| frame.id == self.first) else {
+            return Err(Broken("the answer to no job").into());
         };
-        self.first += 1;
-        self.live -= usize::from(job.is_some());
-        Ok(Some(match frame.kind {
-            serve::VALUE => Came::Answer(job, Ok(bytes)),
-            serve::PANICKED => Came::Answer(job, Err(panicked(&bytes))),
+        let came = match frame.kind {
+            serve::VALUE => Came::Answer(job, frame.extra, Ok(bytes)),
+            serve::PANICKED => Came::Answer(job, frame.extra, Err(panicked(&bytes))),
             serve::NOT_DECODED => {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                Came::Answer(job, Err(WorkerFailure::Decode(text).into()))
+                Came::Answer(job, frame.extra, Err(WorkerFailure::Decode(text).into()))
             }
             // It was not withdrawn: then the worker is wrong.
-            serve::SKIPPED if job.is_some() => return Err(super::super::link::Broken("no job").into()),
+            serve::SKIPPED if job.is_some() => return Err(Broken("no job").into()),
             serve::SKIPPED => Came::Nothing,
-            _ => return Err(super::super::link::Broken("a message of no kind").into()),
-        }))
+            _ => return Err(Broken("a message of no kind").into()),
+        };
+        self.row.pop_front();
+        self.first += 1;
+        self.live -= usize::from(job.is_some());
+        Ok(Some(came))
     }
 
     /// Where a job is in the row.
@@ -214,9 +241,21 @@ impl Seat {
         Some(place)
     }
 
-    /// Whether the worker is (as far as is known) at the job of this place.
-    pub(super) fn is_at(&self, place: u64) -> bool {
-        !self.row.is_empty() && self.first <= place && place < self.first + self.row.len() as u64
+    /// Kills the worker if it is at the job of this place, which was abandoned; gives the jobs back that were
+    /// behind it. If it turns out to have gone on meanwhile, nothing is done to it.
+    pub(super) fn kill_at(&mut self, place: u64) -> Vec<JobId> {
+        if place < self.first || place >= self.first + self.row.len() as u64 {
+            return Vec::new();
+        }
+        let mut back = Vec::new();
+        // What cannot be taken back is what it has gone on to.
+        while let Some(last) = self.withdraw_last() {
+            back.push(last);
+        }
+        if self.live == 0 {
+            self.kill(Verdict::Cancelled);
+        }
+        back
     }
 
     /// The worker has ended: the jobs that it had, and of each whether it had begun.
@@ -243,6 +282,12 @@ impl Seat {
         if self.verdict.is_none() {
             self.verdict = Some(why);
         }
+        self.worker.kill();
+    }
+
+    /// It has damaged its link: nothing more is taken in, whatever it was to be killed for besides.
+    pub(super) fn breaks(&mut self, error: Error) {
+        self.verdict = Some(Verdict::Broken(error));
         self.worker.kill();
     }
 

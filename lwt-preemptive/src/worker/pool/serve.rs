@@ -3,11 +3,11 @@
 //!
 //! | message | number | extra | bytes |
 //! |---|---|---|---|
-//! | [`JOB`], to the worker | its place in the worker's row | the job's number | the function's place and hash, and the argument |
+//! | [`JOB`], to the worker | its place in the row | its own | the function's place and hash, the argument |
 //! | [`STOP`], to the worker | | | |
-//! | [`VALUE`] | as the job's | | the result |
-//! | [`PANICKED`] | as the job's | | place and message |
-//! | [`NOT_DECODED`] | as the job's | | why |
+//! | [`VALUE`] | as the job's | messages told so far | the result |
+//! | [`PANICKED`] | as the job's | the same | place and message |
+//! | [`NOT_DECODED`] | as the job's | the same | why |
 //! | [`SKIPPED`] | as the job's, which was withdrawn | | |
 //!
 //! Each job that was sent is answered by one message, in the order in which they were sent.
@@ -118,10 +118,11 @@ pub(in super::super) fn segment() -> Option<Draft> {
 /// That of the link, or of having none.
 pub(in super::super) fn serve() -> Result<(), String> {
     let part = |name| passed(name).ok_or_else(|| format!("the worker was not given {name}"));
-    let parts = Parts { file: part(FILE)?, worker: part(WORKER)?, program: part(PROGRAM)?, life: part(LIFE)? };
+    let parts =
+        Parts { file: part(FILE)?, worker: part(WORKER)?, program: part(PROGRAM)?, life: part(LIFE)? };
     let far = Far::new(parts).map_err(|error| format!("the link cannot be mapped: {error}"))?;
-    let current = CURRENT
-        .get_or_init(|| Current { claims: far.claims().clone(), place: AtomicU64::new(u64::MAX) });
+    let current =
+        CURRENT.get_or_init(|| Current { claims: far.claims().clone(), place: AtomicU64::new(u64::MAX) });
     LINK.set(Some(far));
     match work(current) {
         // Nobody is there to be told.
@@ -147,7 +148,7 @@ fn work(current: &Current) -> Result<(), LinkError> {
             answer
         });
         drop(bytes);
-        let as_kind = |kind| Frame { kind, ..frame };
+        let as_kind = |kind| Frame { kind, extra: inside::told(), ..frame };
         with_link(|far| match answer {
             None => far.send(as_kind(SKIPPED), Body::Short(&[])),
             Some(Answer::Value(mut sink)) => {
@@ -179,9 +180,14 @@ fn reply(far: &mut Far, frame: Frame, body: Body<'_>) -> Result<(), LinkError> {
         Body::Short(bytes) if bytes.len() > SHORT => bytes,
         fits => return far.send(frame, fits),
     };
-    let mut draft = far.draft()?;
-    match draft.extend(bytes) {
-        Ok(()) => far.send(frame, Body::Long(draft)),
+    let written = match far.draft() {
+        Ok(mut draft) => draft.extend(bytes).map(|()| draft),
+        Err(LinkError::System(error)) => Err(error),
+        Err(error) => return Err(error),
+    };
+    match written {
+        Ok(draft) => far.send(frame, Body::Long(draft)),
+        // There is no memory for it, which is no reason to end.
         Err(error) => {
             let why = format!("the result: {error}");
             far.send(Frame { kind: NOT_DECODED, ..frame }, Body::Short(why.as_bytes()))

@@ -81,8 +81,8 @@ pub(in crate::worker) struct Came {
     pub(in crate::worker) cut: bool,
 }
 
-/// Receives a message into a buffer, in place of what is there, as far as the buffer's capacity goes. No bytes:
-/// the other end is closed.
+/// Receives a message into a buffer, in place of what is there, as far as the buffer's capacity goes. No
+/// bytes: the other end is closed.
 ///
 /// # Errors
 /// `ECONNRESET`; `EMFILE` if it had a descriptor and this process can have no more; `WouldBlock`, unless
@@ -109,8 +109,8 @@ pub(in crate::worker) fn receive(
     // SAFETY: the kernel has written so many, and no more than there is room for.
     unsafe { buffer.set_len(bytes.unsigned_abs()) };
     let mut files = Vec::new();
-    // SAFETY: the kernel has filled the control buffer and set its length; each descriptor in it is ours. Room
-    // for one may be room for two, where the header's alignment leaves some.
+    // SAFETY: the kernel has filled the control buffer and set its length; each descriptor in it is ours.
+    // Room for one may be room for two, where the header's alignment leaves some.
     unsafe {
         let header = libc::CMSG_FIRSTHDR(&raw const message);
         if !header.is_null()
