@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use lwt_core::{Error, State, pause};
+use lwt_core::{Error, Promise, State, pause};
 use lwt_unix::faults::{Plan, Rule};
 use lwt_unix::process::{
     Fork, Pid, Status, WaitFlags, fork, system, wait, wait_by_signal, wait_count, waitpid,
@@ -233,7 +233,8 @@ fn nothing_is_left_where_no_descriptor_is() -> Result<(), Error> {
     let refuse = |calls: &'static [&'static str]| {
         Plan::default().with(Rule::on(calls.iter().copied()).error(libc::EMFILE)).install()
     };
-    // Neither a descriptor of the process nor one for signals can be had.
+    // The loop has what it needs. Neither a descriptor of the process nor one for signals can be had.
+    run(Promise::ready(()))?;
     let faults = refuse(&["pidfd_open", "eventfd"]);
     assert_eq!(run(system("exit 3"))?, Status::Exited(3));
     drop(faults);

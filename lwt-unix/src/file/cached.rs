@@ -12,7 +12,10 @@
 //! 4. Only regular files and directories are opened. Others may wait in `open`, or do something when they are
 //!    opened. `O_NONBLOCK` makes a file that somebody has a lease on refuse rather than wait; it means
 //!    nothing to it afterwards.
-//! 5. An error that the look-up brings is the kernel's answer as good as any. All that is not an answer is a
+//! 5. A thread is asked all the same where many look-ups follow each other: between two polls of the engine
+//!    only the first [`FEW`] are made here. A look-up here is three system calls, one by one; threads make one,
+//!    and several at a time.
+//! 6. An error that the look-up brings is the kernel's answer as good as any. All that is not an answer is a
 //!    *miss*: the call is made on a thread. Creating and writing are never tried here.
 
 use std::cell::Cell;
@@ -48,7 +51,12 @@ static KNOWN: AtomicBool = AtomicBool::new(true);
 
 thread_local! {
     static WANTED: Cell<bool> = const { Cell::new(true) };
+    /// How many look-ups there have been since the last poll.
+    static LOOKED: Cell<u32> = const { Cell::new(0) };
 }
+
+/// See rule 5.
+const FEW: u32 = 8;
 
 /// More mounts than this are forgotten, and asked again.
 const MOST_PLACES: usize = 256;
@@ -62,6 +70,12 @@ pub(super) fn set_wanted(on: bool) {
 #[inline]
 pub(super) fn wanted() -> bool {
     WANTED.get()
+}
+
+/// The engine is being polled.
+#[inline]
+pub(crate) fn polled() {
+    LOOKED.set(0);
 }
 
 /// The attributes of what a path leads to, or of the link itself.
@@ -93,9 +107,10 @@ pub(super) fn open(path: &CStr) -> Answer<(OwnedFd, Stats)> {
 }
 
 fn look_up(path: &CStr, follow: bool) -> Answer<OwnedFd> {
-    if !wanted() || !KNOWN.load(Ordering::Relaxed) {
+    if !wanted() || !KNOWN.load(Ordering::Relaxed) || LOOKED.get() >= FEW {
         return Err(Miss::Thread);
     }
+    LOOKED.set(LOOKED.get() + 1);
     let flags = if follow { libc::O_PATH } else { libc::O_PATH | libc::O_NOFOLLOW };
     answer(sys::file::open_cached(path, flags))
 }

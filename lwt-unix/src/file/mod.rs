@@ -51,7 +51,7 @@ mod times;
 mod transfer;
 mod whole;
 
-pub(crate) use self::cached::hold;
+pub(crate) use self::cached::{hold, polled};
 pub use self::dir::{Dir, DirEntry, files_of_directory, opendir};
 pub use self::handle::File;
 pub use self::lock::Lock;

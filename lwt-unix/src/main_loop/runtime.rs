@@ -25,6 +25,7 @@ use super::section::Place;
 use crate::engine::registration::Source;
 use crate::engine::sources::Sources;
 use crate::engine::{self, Engine, Event, Readiness, Token, Wait};
+use crate::file;
 use crate::job::{self, desk::Desk};
 use crate::notification::{self, Notifications};
 use crate::process::desk::Children;
@@ -258,6 +259,7 @@ impl Runtime {
             let _section = (wait != Wait::No).then(|| self.section.enter());
             self.engine().poll(wait, &mut batch)
         };
+        file::polled();
         hook::report_doubts(&mut batch);
         self.report(batch);
         self.notifications.look_unheard();
