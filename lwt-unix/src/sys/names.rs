@@ -10,7 +10,7 @@
 
 use std::ffi::{CStr, c_char};
 use std::io;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 
@@ -290,22 +290,38 @@ pub(crate) fn service_by_port(port: u16, protocol: &CStr) -> Result<Entry, Troub
 
 fn service(
     name: &'static str,
-    mut call: impl FnMut(*mut servent, *mut c_char, size_t, *mut *mut servent) -> c_int,
+    call: impl FnMut(*mut servent, *mut c_char, size_t, *mut *mut servent) -> c_int,
 ) -> Result<Entry, Trouble> {
-    with_memory(name, |memory| {
-        // SAFETY: all zeroes is a valid value of the plain C structure.
-        let mut entry: servent = unsafe { mem::zeroed() };
-        let mut found = ptr::null_mut();
-        let number = call(&mut entry, memory.as_mut_ptr(), memory.len(), &mut found);
-        if number != 0 || found.is_null() {
-            return Err(absent(number));
-        }
-        // SAFETY: strings, and a list of strings that ends with null, in `memory`.
+    let read = |entry: &servent| {
+        // SAFETY: strings, and a list of strings that ends with null, in the memory of the call.
         let (name, aliases, protocol) =
             unsafe { (text(entry.s_name), texts(entry.s_aliases), text(entry.s_proto)) };
         let number = c_int::from(u16::from_be(entry.s_port as u16));
-        let (name, protocol) = (name.unwrap_or_default(), protocol.unwrap_or_default());
-        Ok(Entry { name, aliases, number, protocol })
+        Entry { name: name.unwrap_or_default(), aliases, number, protocol: protocol.unwrap_or_default() }
+    };
+    // SAFETY: a plain C structure.
+    unsafe { found(name, call, read) }
+}
+
+/// What `call` finds: it fills an entry, whose strings lie in the memory that it is given, and that `read`
+/// copies.
+///
+/// # Safety
+/// All zeroes are a value of `T`, and so is what `call` makes of it.
+unsafe fn found<T>(
+    name: &'static str,
+    mut call: impl FnMut(*mut T, *mut c_char, size_t, *mut *mut T) -> c_int,
+    read: impl Fn(&T) -> Entry,
+) -> Result<Entry, Trouble> {
+    with_memory(name, |memory| {
+        let mut entry = MaybeUninit::zeroed();
+        let mut found = ptr::null_mut();
+        let number = call(entry.as_mut_ptr(), memory.as_mut_ptr(), memory.len(), &mut found);
+        if number != 0 || found.is_null() {
+            return Err(absent(number));
+        }
+        // SAFETY: the caller's word.
+        Ok(read(unsafe { entry.assume_init_ref() }))
     })
 }
 
@@ -350,21 +366,16 @@ mod protocols {
 
     fn protocol(
         name: &'static str,
-        mut call: impl FnMut(*mut protoent, *mut c_char, size_t, *mut *mut protoent) -> c_int,
+        call: impl FnMut(*mut protoent, *mut c_char, size_t, *mut *mut protoent) -> c_int,
     ) -> Result<Entry, Trouble> {
-        with_memory(name, |memory| {
-            // SAFETY: all zeroes is a valid value of the plain C structure.
-            let mut entry: protoent = unsafe { mem::zeroed() };
-            let mut found = ptr::null_mut();
-            let number = call(&mut entry, memory.as_mut_ptr(), memory.len(), &mut found);
-            if number != 0 || found.is_null() {
-                return Err(absent(number));
-            }
-            // SAFETY: a string, and a list of strings that ends with null, in `memory`.
+        let read = |entry: &protoent| {
+            // SAFETY: a string, and a list of strings that ends with null, in the memory of the call.
             let (name, aliases) = unsafe { (text(entry.p_name), texts(entry.p_aliases)) };
             let name = name.unwrap_or_default();
-            Ok(Entry { name, aliases, number: entry.p_proto, protocol: String::new() })
-        })
+            Entry { name, aliases, number: entry.p_proto, protocol: String::new() }
+        };
+        // SAFETY: a plain C structure.
+        unsafe { found(name, call, read) }
     }
 }
 
