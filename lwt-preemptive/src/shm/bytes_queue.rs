@@ -15,18 +15,13 @@ use super::blob::{self, Blob};
 use super::block::Block;
 use super::error::ShmError;
 use super::event;
+use super::line::{self, BOUND, END, FIRST, LEN, RING, positions};
 use super::object::{self, Locked, Object, Place};
 use super::pin::Pin;
 use super::pool::Pool;
 use super::safe::ShmSafe;
 
-// The queue's own part: how many elements it may have, positions of the first one and behind the last one,
-// the ring.
-const BOUND: u64 = 0;
-const FIRST: u64 = 8;
-const END: u64 = 16;
-const RING: u64 = 24;
-const LEN: u64 = 32;
+/// The distance of two links in a ring.
 const LINK: u64 = 8;
 
 /// A queue of bytes between processes, with a bound or without one, and a header of the user's: for strings,
@@ -97,11 +92,7 @@ impl<H: ShmSafe> BytesQueue<H> {
         bound: Option<usize>,
         header: H,
     ) -> Result<BytesQueue<H>, ShmError> {
-        let bound = bound.map_or(u64::MAX, |bound| bound.max(1) as u64);
-        let shape = object::shape_of::<H>(elements);
-        let object = Object::create(pool, Self::KIND, shape, &header, LEN, |block, at| {
-            block.word(at + BOUND).store(bound, Relaxed);
-        })?;
+        let object = line::create(pool, Self::KIND, object::shape_of::<H>(elements), bound, &header)?;
         Ok(BytesQueue { object, header: PhantomData })
     }
 
@@ -236,14 +227,7 @@ impl<H: ShmSafe> BytesQueue<H> {
     /// # Errors
     /// [`ShmError::Destroyed`].
     pub fn len(&self) -> Result<usize, ShmError> {
-        self.object.check()?;
-        let block = self.object.block();
-        let (mut first, mut end) = positions(block, Self::BODY);
-        // Of one moment only if nothing has been taken out between the two.
-        while block.word(Self::BODY + FIRST).load(Acquire) != first {
-            (first, end) = positions(block, Self::BODY);
-        }
-        Ok(end.saturating_sub(first) as usize)
+        line::count(&self.object, Self::BODY)
     }
 
     /// Whether there are none, at a moment that may be over already.
@@ -285,11 +269,6 @@ impl<H: ShmSafe> BytesQueue<H> {
         }
         self.object.destroy([Self::BODY + RING].into_iter())
     }
-}
-
-fn positions(block: Block<'_>, body: u64) -> (u64, u64) {
-    let first = block.word(body + FIRST).load(Acquire);
-    (first, block.word(body + END).load(Acquire))
 }
 
 /// The addresses of all links of a ring.

@@ -58,8 +58,9 @@
 //!
 //! The files, in the order in which they explain each other: `memory` (how it is touched), `layout` (what is
 //! where), `lease` (who is alive), `lock`, `block` and `heap` (allocation), `pin` (reading what others free),
-//! `sweep`, `event` and `bell` (waiting), `object` and `twin` (what structures have in common), then the
-//! structures; `rich` over those of bytes, `rendezvous` and `list` for those who come from outside.
+//! `sweep`, `event` and `bell` (waiting), `object` and `twin` (what structures have in common), `line` (what
+//! queues have), then the structures; `rich` over those of bytes, `rendezvous` and `list` for those who come
+//! from outside.
 //!
 //! # Rules
 //! 1. *A process may die between any two instructions*, and no other may be hurt by it: not blocked for ever,
@@ -105,6 +106,7 @@ mod heap;
 mod holders;
 mod layout;
 pub(crate) mod lease;
+mod line;
 mod list;
 mod lock;
 mod mailbox;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{Duration, Instant};
 
 use lwt_core::Promise;
@@ -10,17 +10,10 @@ use lwt_core::Promise;
 use super::block::{Block, room};
 use super::error::ShmError;
 use super::event;
+use super::line::{self, BOUND, END, FIRST, LEN, RING, positions};
 use super::object::{self, Locked, Object, Place};
 use super::pool::Pool;
 use super::safe::ShmSafe;
-
-// The queue's own part: how many values it may have, positions of the first one and behind the last one, the
-// ring.
-const BOUND: u64 = 0;
-const FIRST: u64 = 8;
-const END: u64 = 16;
-const RING: u64 = 24;
-const LEN: u64 = 32;
 
 /// A queue of values between processes (`Netmcore_queue`), with a bound or without one, and a header of the
 /// user's.
@@ -73,10 +66,7 @@ impl<T: ShmSafe, H: ShmSafe> Queue<T, H> {
     /// # Errors
     /// Those of growing the pool.
     pub fn create(pool: &Pool, bound: Option<usize>, header: H) -> Result<Queue<T, H>, ShmError> {
-        let bound = bound.map_or(u64::MAX, |bound| bound.max(1) as u64);
-        let object = Object::create(pool, Self::KIND, Self::SHAPE, &header, LEN, |block, at| {
-            block.word(at + BOUND).store(bound, Relaxed);
-        })?;
+        let object = line::create(pool, Self::KIND, Self::SHAPE, bound, &header)?;
         Ok(Queue { object, types: PhantomData })
     }
 
@@ -221,14 +211,7 @@ impl<T: ShmSafe, H: ShmSafe> Queue<T, H> {
     /// # Errors
     /// [`ShmError::Destroyed`].
     pub fn len(&self) -> Result<usize, ShmError> {
-        self.object.check()?;
-        let block = self.object.block();
-        let (mut first, mut end) = positions(block, Self::BODY);
-        // Of one moment only if nothing has been taken out between the two.
-        while block.word(Self::BODY + FIRST).load(Acquire) != first {
-            (first, end) = positions(block, Self::BODY);
-        }
-        Ok(end.saturating_sub(first) as usize)
+        line::count(&self.object, Self::BODY)
     }
 
     /// Whether there are none, at a moment that may be over already (`is_empty`).
@@ -262,12 +245,6 @@ impl<T: ShmSafe, H: ShmSafe> Queue<T, H> {
     pub fn destroy(self) -> Result<(), ShmError> {
         self.object.destroy([Self::BODY + RING].into_iter())
     }
-}
-
-#[inline]
-fn positions(block: Block<'_>, body: u64) -> (u64, u64) {
-    let first = block.word(body + FIRST).load(Acquire);
-    (first, block.word(body + END).load(Acquire))
 }
 
 /// Whether a ring has room for all that is between two positions: else they are damaged.
