@@ -34,6 +34,7 @@ pub mod detach;
 pub mod domain;
 mod handle;
 pub mod lock;
+mod message;
 pub mod parallel;
 #[cfg(feature = "worker")]
 pub mod prefork;

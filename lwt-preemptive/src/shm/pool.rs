@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::fmt;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -13,6 +14,7 @@ use super::lease::{self, Id};
 use super::memory::Memory;
 use super::pin::FreePins;
 use super::{layout, sys};
+use crate::message;
 
 /// What the system shows as the name of a pool's file; it is none by which it could be opened.
 pub(super) const FILE_NAME: &CStr = c"lwt-pool";
@@ -232,7 +234,8 @@ impl Pool {
     /// # Errors
     /// The system's.
     pub fn send(&self, socket: &UnixStream) -> Result<(), ShmError> {
-        sys::send_descriptor(socket.as_fd(), self.as_fd())
+        message::send(socket.as_fd(), &[IoSlice::new(b"p")], Some(self.as_fd()), true)
+            .map_err(|error| ShmError::System { call: "sendmsg", error })
     }
 
     /// Receives a pool's descriptor that was [sent](Pool::send), and attaches. Blocks until it comes.
@@ -240,8 +243,9 @@ impl Pool {
     /// # Errors
     /// [`ShmError::NotAPool`] if something else came, the system's, and those of [`Pool::attach`].
     pub fn receive(socket: &UnixStream) -> Result<Pool, ShmError> {
-        let file = sys::receive_descriptor(socket.as_fd())?;
-        Pool::attach(file.ok_or(ShmError::NotAPool)?)
+        let came = message::receive(socket.as_fd(), &mut Vec::with_capacity(1), true)
+            .map_err(|error| ShmError::System { call: "recvmsg", error })?;
+        Pool::attach(came.file.filter(|_| !came.cut).ok_or(ShmError::NotAPool)?)
     }
 
     /// Settles what dead processes have left in the pool, and says how many they were. Call it when a process

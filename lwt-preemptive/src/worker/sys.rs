@@ -1,4 +1,4 @@
-//! The system calls of workers: processes. (`message`: what goes between them.)
+//! The system calls of workers: processes, and the sockets between them. (`sealed`: files in memory.)
 //!
 //! 1. Pointers given to the kernel are those of live values with their sizes. `EINTR` never leaves this file.
 //! 2. A descriptor that a call returns is new and ours, and close-on-exec from the start.
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use libc::{c_int, c_long};
 
-mod message;
+mod sealed;
 
-pub(super) use self::message::{Mapping, receive, sealed_file, send, shutdown, socket_pair};
+pub(super) use self::sealed::{Mapping, sealed_file};
 
 /// Makes a call, and makes it again as long as a signal interrupts it.
 fn retry<R: PartialEq + From<i8>>(mut f: impl FnMut() -> R) -> io::Result<R> {
@@ -32,6 +32,26 @@ fn retry<R: PartialEq + From<i8>>(mut f: impl FnMut() -> R) -> io::Result<R> {
             return Err(error);
         }
     }
+}
+
+/// Two connected sockets of messages, which block.
+///
+/// # Errors
+/// `EMFILE` and the like.
+pub(super) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut pair = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: the two integers are written.
+    retry(|| unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) })?;
+    // SAFETY: the call has made them, for us.
+    Ok(unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) })
+}
+
+/// Ends both directions of a connection: what has come can still be received, and then the end.
+pub(super) fn shutdown(socket: BorrowedFd<'_>) {
+    // If it is over already, so much the better.
+    // SAFETY: integers only.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
 /// The number of a new process, 0 in itself.

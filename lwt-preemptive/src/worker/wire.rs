@@ -23,6 +23,7 @@ use rkyv::util::AlignedVec;
 use super::failure::Step;
 use super::messages::Level;
 use super::sys::{self, Mapping};
+use crate::message;
 
 /// The most bytes of a value that go through the socket itself.
 pub(super) const INLINE: usize = 64 << 10;
@@ -186,7 +187,7 @@ impl Packet {
     /// Sends it; `wait`: blocks while there is no room.
     ///
     /// # Errors
-    /// Those of [`sys::send`].
+    /// Those of [`message::send`].
     pub(super) fn send(&self, socket: BorrowedFd<'_>, wait: bool) -> io::Result<()> {
         self.send_with(socket, self.file.as_ref().map(AsFd::as_fd), wait)
     }
@@ -194,14 +195,14 @@ impl Packet {
     /// [`send`](Packet::send), with another descriptor.
     ///
     /// # Errors
-    /// Those of [`sys::send`].
+    /// Those of [`message::send`].
     pub(super) fn send_with(
         &self,
         socket: BorrowedFd<'_>,
         file: Option<BorrowedFd<'_>>,
         wait: bool,
     ) -> io::Result<()> {
-        sys::send(socket, &[IoSlice::new(&self.head), IoSlice::new(&self.body)], file, wait)
+        message::send(socket, &[IoSlice::new(&self.head), IoSlice::new(&self.body)], file, wait)
     }
 }
 
@@ -329,7 +330,7 @@ impl Report {
 pub(super) fn receive_request(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let mut buffer = Vec::with_capacity(16);
     loop {
-        let came = sys::receive(socket, &mut buffer, true)?;
+        let came = message::receive(socket, &mut buffer, true)?;
         match came.file {
             _ if buffer.is_empty() => return Ok(None),
             Some(file) if buffer == [MAKE] => return Ok(Some(file)),
@@ -351,7 +352,7 @@ fn receive<T>(
     buffer.clear();
     buffer.reserve(MOST);
     let came = loop {
-        match sys::receive(socket, &mut buffer, wait) {
+        match message::receive(socket, &mut buffer, wait) {
             Ok(came) => break Ok(came),
             // The other end was closed before it had read all. Said once; what it has sent comes after it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
