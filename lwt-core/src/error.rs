@@ -225,13 +225,17 @@ impl Error {
     }
 
     fn fmt_with_sources(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.cause)?;
+        let mut text = self.0.cause.to_string();
         let mut source = self.0.cause.source();
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            let words = error.to_string();
+            // Many errors have their source's words in their own.
+            if !text.contains(&words) {
+                text = text + ": " + &words;
+            }
             source = error.source();
         }
-        Ok(())
+        f.write_str(&text)
     }
 
     /// This error rejects a promise anew, so it is to be seen again.
@@ -254,7 +258,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     }
 }
 
-/// The cause; with `{:#}` its sources, too.
+/// The cause; with `{:#}` its sources, too, unless it names them itself.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() { self.fmt_with_sources(f) } else { fmt::Display::fmt(&self.0.cause, f) }

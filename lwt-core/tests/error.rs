@@ -6,8 +6,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use common::{show, text};
-use lwt_core::{Abandoned, Canceled, Error, Promise, State, wait};
+use common::{show, spin, text};
+use lwt_core::{Abandoned, Canceled, Error, Promise, State, switch, wait};
 
 #[derive(Debug, PartialEq)]
 struct Odd(i32);
@@ -52,24 +52,59 @@ fn it_crosses_threads() {
     drop(error);
 }
 
+/// An error that does not name its source.
+#[derive(Debug)]
+struct Outer(io::Error);
+impl fmt::Display for Outer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("outer")
+    }
+}
+impl StdError for Outer {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
 #[test]
 fn the_source_chain_is_kept() {
-    #[derive(Debug)]
-    struct Outer(io::Error);
-    impl fmt::Display for Outer {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("outer")
-        }
-    }
-    impl StdError for Outer {
-        fn source(&self) -> Option<&(dyn StdError + 'static)> {
-            Some(&self.0)
-        }
-    }
     let error = Error::from(Outer(io::Error::from(io::ErrorKind::NotFound)));
     let source = error.as_std().source().expect("a source");
     assert_eq!(source.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
     assert_eq!((format!("{error}"), format!("{error:#}")), ("outer".to_owned(), format!("outer: {source}")));
+}
+
+#[test]
+fn a_source_that_is_named_already_is_not_named_again() {
+    #[derive(Debug)]
+    struct Call(io::Error);
+    impl fmt::Display for Call {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "open: {}", self.0)
+        }
+    }
+    impl StdError for Call {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let error = Error::from(Call(io::Error::from(io::ErrorKind::NotFound)));
+    assert_eq!(format!("{error:#}"), format!("{error}"));
+}
+
+#[test]
+fn all_that_failed_in_a_scope_is_shown_with_its_sources() {
+    fn gone() -> Error {
+        Outer(io::ErrorKind::NotFound.into()).into()
+    }
+    let scope = switch::with_switch(async |scope| {
+        scope.add_hook(|| Promise::fail(gone()))?;
+        Err::<(), _>(gone())
+    });
+    spin();
+    let State::Rejected(error) = scope.state() else { panic!("it has not failed") };
+    let expected = format!("{:#}; and then: {:#}", gone(), gone());
+    assert_eq!((format!("{error}"), format!("{error:#}")), (expected.clone(), expected));
 }
 
 #[test]

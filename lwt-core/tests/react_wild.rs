@@ -7,16 +7,11 @@
 mod common;
 #[path = "common/havoc.rs"]
 mod havoc;
-#[allow(dead_code, reason = "only a part of it is used here")]
-#[path = "common/seeded.rs"]
-mod seeded;
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use common::{heavy, turn};
-use havoc::{Bag, Value, act, anything, below, called, consume, is_on_purpose, number, one_in};
+use common::turn;
+use havoc::{Bag, Value, below, called, consume, number, one_in};
 use lwt_core::react::{Event, Sender, Setter, Signal, Step};
 use lwt_core::stream::Stream;
 use lwt_core::{Error, Promise, Resolver, State, pause, task};
@@ -69,18 +64,6 @@ impl World {
 
     fn gate(&self) -> Promise<()> {
         self.promise(|| (), &self.gates)
-    }
-
-    fn act(self: &Rc<Self>) {
-        match below(8) {
-            0 | 1 => self.change(),
-            2 => self.make_event(),
-            3 => self.make_signal(),
-            4 => self.meet_promises(),
-            5 => self.answer(),
-            6 => self.give_up(),
-            _ => self.send(),
-        }
     }
 
     fn send(&self) {
@@ -228,9 +211,26 @@ impl World {
             _ => drop(self.event().retain(Value::new(0))),
         }
     }
+}
 
-    /// Lets go of all; what that sets off may put something back.
-    fn empty(&self) {
+impl havoc::World for World {
+    fn create() -> Rc<World> {
+        Rc::default()
+    }
+
+    fn act(self: &Rc<Self>) {
+        match below(8) {
+            0 | 1 => self.change(),
+            2 => self.make_event(),
+            3 => self.make_signal(),
+            4 => self.meet_promises(),
+            5 => self.answer(),
+            6 => self.give_up(),
+            _ => self.send(),
+        }
+    }
+
+    fn end(&self) -> Option<String> {
         for _ in 0..50 {
             drop((
                 self.events.take_all(),
@@ -247,56 +247,14 @@ impl World {
             drop((self.values.take_all(), self.gates.take_all()));
             turn();
         }
+        let (event, sender) = Event::create();
+        let last = event.hold(0);
+        sender.send(1);
+        (last.value() != 1).then(|| "steps are made no more".into())
     }
-}
-
-/// What went wrong, if anything.
-fn play(seed: u64) -> Option<String> {
-    let world = Rc::new(World::default());
-    let theirs = world.clone();
-    havoc::begin(seed, move || theirs.act());
-    for _ in 0..60 {
-        havoc::refuel();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(act))
-            && panic.downcast_ref() != Some(&"on purpose")
-        {
-            return Some(format!("a panic of ours: {}", Error::from_panic(panic)));
-        }
-        if one_in(5) {
-            turn();
-        }
-    }
-    havoc::calm_down();
-    world.empty();
-    let (event, sender) = Event::create();
-    let last = event.hold(0);
-    sender.send(1);
-    if last.value() != 1 {
-        return Some("steps are made no more".into());
-    }
-    let held = Rc::strong_count(&world) - 1;
-    drop(world);
-    let alive = havoc::alive();
-    (held > 0 || alive > 0).then(|| format!("{alive} values are left, {held} functions"))
 }
 
 #[test]
 fn nothing_is_left_whatever_happens() {
-    let strange = Rc::new(RefCell::new(None));
-    let told = strange.clone();
-    let before = lwt_core::set_unhandled_hook(Some(Rc::new(move |error: &Error| {
-        if !is_on_purpose(error) {
-            told.replace(Some(error.to_string()));
-        }
-        if one_in(10) {
-            anything();
-        }
-    })));
-    let found = seeded::quietly(|| {
-        seeded::first(heavy(20_000, 1_000, 2), |seed| play(seed).or_else(|| strange.take()))
-    });
-    lwt_core::set_unhandled_hook(before);
-    if let Some((seed, what)) = found {
-        panic!("LWT_SEED={seed}: {what}");
-    }
+    havoc::nothing_is_left::<World>();
 }

@@ -7,16 +7,12 @@
 mod common;
 #[path = "common/havoc.rs"]
 mod havoc;
-#[allow(dead_code, reason = "only a part of it is used here")]
-#[path = "common/seeded.rs"]
-mod seeded;
 
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::rc::Rc;
 
-use common::{heavy, turn};
-use havoc::{Bag, Token, Value, act, anything, below, called, consume, is_on_purpose, number, one_in};
+use common::turn;
+use havoc::{Bag, Value, anything, below, called, consume, is_on_purpose, number, one_in};
 use lwt_core::stream::{self, BoundedPush, Closed, Empty, Full, Push, Stream};
 use lwt_core::{Error, Promise, Resolver, pause, task};
 
@@ -72,19 +68,6 @@ impl World {
     #[track_caller]
     fn begin<T: 'static>(&self, promise: Promise<T>) {
         self.begun.put((Box::new(promise), Location::caller().line()));
-    }
-
-    fn act(self: &Rc<Self>) {
-        match below(11) {
-            0 => self.make(),
-            1 | 2 => self.transform(),
-            3 | 4 => self.read(),
-            5 => self.search(),
-            6 => self.read_all(),
-            7 => self.change(),
-            8 => self.give_up(),
-            _ => self.push(),
-        }
     }
 
     fn push(&self) {
@@ -275,8 +258,26 @@ impl World {
             }),
         }
     }
+}
 
-    /// Ends all sources. What hangs, if anything does.
+impl havoc::World for World {
+    fn create() -> Rc<World> {
+        Rc::default()
+    }
+
+    fn act(self: &Rc<Self>) {
+        match below(11) {
+            0 => self.make(),
+            1 | 2 => self.transform(),
+            3 | 4 => self.read(),
+            5 => self.search(),
+            6 => self.read_all(),
+            7 => self.change(),
+            8 => self.give_up(),
+            _ => self.push(),
+        }
+    }
+
     fn end(&self) -> Option<String> {
         // A reader that does not read holds up the others.
         drop(self.streams.take_all());
@@ -295,67 +296,16 @@ impl World {
             format!("begun in lines {hang:?} hang, {open} streams are not closed for those who wait")
         })
     }
-}
 
-/// What went wrong, if anything.
-fn play(seed: u64) -> Option<String> {
-    let world = Rc::new(World::default());
-    let theirs = world.clone();
-    havoc::begin(seed, move || theirs.act());
-    let token = Token::new();
-    for _ in 0..60 {
-        havoc::refuel();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(act))
-            && panic.downcast_ref() != Some(&"on purpose")
-        {
-            return Some(format!("a panic of ours: {}", Error::from_panic(panic)));
-        }
-        if one_in(5) {
-            turn();
-        }
+    fn is_expected(error: &Error) -> bool {
+        is_on_purpose(error)
+            || error.downcast_ref::<Closed>().is_some()
+            || error.downcast_ref::<Full>().is_some()
+            || error.downcast_ref::<Empty>().is_some()
     }
-    havoc::calm_down();
-    let hang = world.end();
-    drop(token);
-    let held = Rc::strong_count(&world) - 1;
-    drop(world);
-    let (alive, cells) = (havoc::alive(), seeded::cells());
-    hang.or_else(|| {
-        let left = held > 0 || alive > 0 || cells > 0;
-        left.then(|| format!("{alive} values, {held} functions and {cells} cells are left"))
-    })
-}
-
-fn is_expected(error: &Error) -> bool {
-    is_on_purpose(error)
-        || error.downcast_ref::<Closed>().is_some()
-        || error.downcast_ref::<Full>().is_some()
-        || error.downcast_ref::<Empty>().is_some()
 }
 
 #[test]
 fn nothing_is_left_whatever_happens() {
-    let strange: Rc<RefCell<Option<String>>> = Rc::default();
-    let (told, busy) = (strange.clone(), Cell::new(false));
-    let before = lwt_core::set_unhandled_hook(Some(Rc::new(move |error: &Error| {
-        if !is_expected(error) {
-            told.replace(Some(error.to_string()));
-        }
-        if !busy.replace(true) {
-            let panicked = catch_unwind(|| {
-                if one_in(10) {
-                    anything()
-                }
-            });
-            busy.set(false);
-            drop(panicked);
-        }
-    })));
-    let found = seeded::quietly(|| {
-        seeded::first(heavy(20_000, 1_000, 2), |seed| play(seed).or_else(|| strange.take()))
-    });
-    lwt_core::set_unhandled_hook(before);
-    if let Some((seed, what)) = found {
-        panic!("LWT_SEED={seed}: {what}");
-    }
+    havoc::nothing_is_left::<World>();
 }

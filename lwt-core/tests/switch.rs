@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use common::{Gate, Log, Unhandled, heavy, show, spin, text, turn, watchdog};
 use lwt_core::switch::{self, Off, Switch, with_switch};
-use lwt_core::{Error, Promise, pause, task, wait, wrap};
+use lwt_core::{Error, Promise, State, pause, task, wait, wrap};
 
 /// A child that waits for ever, says when it is cancelled, and takes a turn to clean up.
 fn child(scope: &Switch, log: &Log, name: &'static str) -> Promise<()> {
@@ -41,11 +41,19 @@ fn turns(n: usize) {
 /// An error with those attached to it.
 fn whole<T: std::fmt::Debug + 'static>(p: &Promise<T>) -> String {
     match p.state() {
-        lwt_core::State::Rejected(e) => {
+        State::Rejected(e) => {
             let others = switch::others(e).iter().map(text).collect::<Vec<_>>();
             format!("{} [{}]", text(switch::first(e)), others.join(", "))
         }
         _ => show(p),
+    }
+}
+
+/// What it was rejected with.
+fn error<T: 'static>(p: &Promise<T>) -> Error {
+    match p.state() {
+        State::Rejected(e) => e.clone(),
+        _ => panic!("it is not rejected"),
     }
 }
 
@@ -124,7 +132,7 @@ fn hooks_that_fail_or_panic_stop_nothing() {
     turns(2);
     assert_eq!(log.take(), "oldest-begins oldest-ends");
     assert_eq!(whole(&p), "panic two [error one]");
-    p.on_failure(|e| assert_eq!(e.to_string(), "panicked: two; and then: one"));
+    assert_eq!(error(&p).to_string(), "panicked: two; and then: one");
 }
 
 #[test]
@@ -222,11 +230,10 @@ fn later_errors_are_attached() {
     });
     spin();
     assert_eq!(whole(&p), "error first [error second, error body, error hook]");
-    p.on_failure(|e| {
-        let all = e.downcast_ref::<switch::SwitchError>().unwrap();
-        assert_eq!((all.first().to_string(), all.others().len()), ("first".into(), 3));
-        assert_eq!(std::error::Error::source(all).unwrap().to_string(), "first");
-    });
+    let e = error(&p);
+    let all = e.downcast_ref::<switch::SwitchError>().unwrap();
+    assert_eq!((all.first().to_string(), all.others().len()), ("first".into(), 3));
+    assert_eq!(std::error::Error::source(all).unwrap().to_string(), "first");
 }
 
 #[test]
@@ -241,7 +248,7 @@ fn one_error_on_several_ways_is_one() {
     });
     spin();
     assert_eq!(whole(&p), "error gone []");
-    p.on_failure(|e| assert!(e.io_kind().is_some(), "the error itself"));
+    assert!(error(&p).io_kind().is_some(), "the error itself");
 }
 
 #[test]

@@ -7,16 +7,13 @@
 mod common;
 #[path = "common/havoc.rs"]
 mod havoc;
-#[allow(dead_code, reason = "only a part of it is used here")]
-#[path = "common/seeded.rs"]
-mod seeded;
 
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::cell::RefCell;
+use std::panic::Location;
 use std::rc::Rc;
 
-use common::{heavy, turn};
-use havoc::{Bag, Value, act, anything, below, called, consume, is_on_purpose, one_in};
+use common::turn;
+use havoc::{Bag, Value, anything, below, called, consume, is_on_purpose, one_in};
 use lwt_core::condition::Condition;
 use lwt_core::mutex::{Mutex, MutexGuard};
 use lwt_core::mvar::Mvar;
@@ -95,24 +92,6 @@ async fn work(value: &mut Value) -> Result<(), Error> {
 }
 
 impl World {
-    fn new() -> World {
-        World {
-            mutex: Mutex::new(Value::new(0)),
-            lock: RwLock::new(Value::new(0)),
-            semaphore: Semaphore::new(2),
-            mvar: Mvar::empty(),
-            condition: Condition::new(),
-            pool: Pool::builder(2, member).validate(test).check(test).dispose(end).build(),
-            guards: Bag::default(),
-            reads: Bag::default(),
-            writes: Bag::default(),
-            permits: Bag::default(),
-            switches: Bag::default(),
-            begun: Bag::default(),
-            gates: Bag::default(),
-        }
-    }
-
     #[track_caller]
     fn begin(&self, promise: Promise<()>) {
         self.begun.put((promise, Location::caller().line()));
@@ -130,20 +109,6 @@ impl World {
                 put(&world, value);
             }
         }));
-    }
-
-    fn act(&self) {
-        match below(9) {
-            0 => self.lock(),
-            1 => self.read_or_write(),
-            2 => self.acquire(),
-            3 => self.box_and_condition(),
-            4 => self.begin(self.pool.use_(work)),
-            5 if one_in(4) => self.begin(self.pool.clear()),
-            5 | 6 => self.scope(),
-            7 => self.go_on(),
-            _ => self.give_up(),
-        }
     }
 
     fn lock(&self) {
@@ -243,8 +208,43 @@ impl World {
             }),
         }
     }
+}
 
-    /// Gives all back. Where those were begun that wait still.
+impl havoc::World for World {
+    fn create() -> Rc<World> {
+        let world = Rc::new(World {
+            mutex: Mutex::new(Value::new(0)),
+            lock: RwLock::new(Value::new(0)),
+            semaphore: Semaphore::new(2),
+            mvar: Mvar::empty(),
+            condition: Condition::new(),
+            pool: Pool::builder(2, member).validate(test).check(test).dispose(end).build(),
+            guards: Bag::default(),
+            reads: Bag::default(),
+            writes: Bag::default(),
+            permits: Bag::default(),
+            switches: Bag::default(),
+            begun: Bag::default(),
+            gates: Bag::default(),
+        });
+        WORLD.set(Some(world.clone()));
+        world
+    }
+
+    fn act(self: &Rc<Self>) {
+        match below(9) {
+            0 => self.lock(),
+            1 => self.read_or_write(),
+            2 => self.acquire(),
+            3 => self.box_and_condition(),
+            4 => self.begin(self.pool.use_(work)),
+            5 if one_in(4) => self.begin(self.pool.clear()),
+            5 | 6 => self.scope(),
+            7 => self.go_on(),
+            _ => self.give_up(),
+        }
+    }
+
     fn end(&self) -> Option<String> {
         for _ in 0..50 {
             drop((self.guards.take_all(), self.reads.take_all(), self.writes.take_all()));
@@ -261,72 +261,18 @@ impl World {
         let begun = self.begun.take_all();
         let waits: Vec<u32> =
             begun.iter().filter(|(begun, _)| begun.is_pending()).map(|(_, line)| *line).collect();
+        WORLD.set(None);
         (!waits.is_empty()).then(|| format!("begun in lines {waits:?} hang"))
     }
-}
 
-/// What went wrong, if anything.
-fn play(seed: u64) -> Option<String> {
-    havoc::begin(seed, || {
-        if let Some(world) = world() {
-            world.act();
-        }
-    });
-    let world = Rc::new(World::new());
-    WORLD.set(Some(world.clone()));
-    for _ in 0..60 {
-        havoc::refuel();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(act))
-            && panic.downcast_ref() != Some(&"on purpose")
-        {
-            return Some(format!("a panic of ours: {}", Error::from_panic(panic)));
-        }
-        if one_in(5) {
-            turn();
-        }
+    fn is_expected(error: &Error) -> bool {
+        is_on_purpose(error)
+            || error.downcast_ref::<Off>().is_some()
+            || error.downcast_ref::<SwitchError>().is_some()
     }
-    havoc::calm_down();
-    let hang = world.end();
-    WORLD.set(None);
-    let held = Rc::strong_count(&world) - 1;
-    drop(world);
-    turn();
-    let (alive, cells) = (havoc::alive(), seeded::cells());
-    hang.or_else(|| {
-        let left = held > 0 || alive > 0 || cells > 0;
-        left.then(|| format!("{alive} values, {held} functions and {cells} cells are left"))
-    })
-}
-
-fn is_expected(error: &Error) -> bool {
-    is_on_purpose(error)
-        || error.downcast_ref::<Off>().is_some()
-        || error.downcast_ref::<SwitchError>().is_some()
 }
 
 #[test]
 fn nothing_is_left_whatever_happens() {
-    let strange: Rc<RefCell<Option<String>>> = Rc::default();
-    let (told, busy) = (strange.clone(), Cell::new(false));
-    let before = lwt_core::set_unhandled_hook(Some(Rc::new(move |error: &Error| {
-        if !is_expected(error) {
-            told.replace(Some(error.to_string()));
-        }
-        if !busy.replace(true) {
-            let panicked = catch_unwind(|| {
-                if one_in(10) {
-                    anything()
-                }
-            });
-            busy.set(false);
-            drop(panicked);
-        }
-    })));
-    let found = seeded::quietly(|| {
-        seeded::first(heavy(20_000, 1_000, 2), |seed| play(seed).or_else(|| strange.take()))
-    });
-    lwt_core::set_unhandled_hook(before);
-    if let Some((seed, what)) = found {
-        panic!("LWT_SEED={seed}: {what}");
-    }
+    havoc::nothing_is_left::<World>();
 }

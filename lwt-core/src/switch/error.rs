@@ -43,10 +43,11 @@ impl SwitchError {
     }
 }
 
+/// The first, and then the others, each with its sources.
 impl fmt::Display for SwitchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.first)?;
-        self.others.iter().try_for_each(|other| write!(f, "; and then: {other}"))
+        write!(f, "{:#}", self.first)?;
+        self.others.iter().try_for_each(|other| write!(f, "; and then: {other:#}"))
     }
 }
 

@@ -1,13 +1,33 @@
 //! What the wild tests share: values whose destructors, clones and comparisons do anything, functions that do
-//! so, and bags of things to do something with.
+//! so, bags of things to do something with, and the play ([`nothing_is_left`]).
 #![allow(dead_code, reason = "each test binary uses its own part of these helpers")]
 
+#[path = "seeded.rs"]
+mod seeded;
+
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use lwt_core::Error;
 
-use crate::common::Rng;
+use crate::common::{Rng, heavy, turn};
+
+/// A model: things that random programs do something with.
+pub(crate) trait World: 'static {
+    fn create() -> Rc<Self>;
+
+    /// Does something.
+    fn act(self: &Rc<Self>);
+
+    /// Lets go of all, which may set off more. What does not end, or goes no more, if anything.
+    fn end(&self) -> Option<String>;
+
+    /// Whether programs may reject something with this and never look.
+    fn is_expected(error: &Error) -> bool {
+        is_on_purpose(error)
+    }
+}
 
 type Act = Rc<dyn Fn()>;
 
@@ -21,28 +41,69 @@ thread_local! {
     static ALIVE: Cell<isize> = const { Cell::new(0) };
 }
 
-pub(crate) fn begin(seed: u64, act: impl Fn() + 'static) {
+/// No program makes anything but its own panics come out, hang, or be left when all is let go of.
+pub(crate) fn nothing_is_left<W: World>() {
+    let strange: Rc<RefCell<Option<String>>> = Rc::default();
+    let (told, busy) = (strange.clone(), Cell::new(false));
+    let before = lwt_core::set_unhandled_hook(Some(Rc::new(move |error: &Error| {
+        if !W::is_expected(error) {
+            told.replace(Some(error.to_string()));
+        }
+        if !busy.replace(true) {
+            let panicked = catch_unwind(|| {
+                if one_in(10) {
+                    anything()
+                }
+            });
+            busy.set(false);
+            drop(panicked);
+        }
+    })));
+    let found = seeded::quietly(|| {
+        seeded::first(heavy(20_000, 1_000, 2), |seed| play::<W>(seed).or_else(|| strange.take()))
+    });
+    lwt_core::set_unhandled_hook(before);
+    if let Some((seed, what)) = found {
+        panic!("LWT_SEED={seed}: {what}");
+    }
+}
+
+/// What goes wrong in one program, if anything.
+fn play<W: World>(seed: u64) -> Option<String> {
     RNG.set(Rng(seed));
     ALIVE.set(0);
-    ACT.set(Some(Rc::new(act)));
+    let world = W::create();
+    let theirs = world.clone();
+    ACT.set(Some(Rc::new(move || theirs.act())));
+    let mut panicked = None;
+    for _ in 0..60 {
+        FUEL.set(60);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(act))
+            && panic.downcast_ref() != Some(&"on purpose")
+        {
+            panicked = Some(format!("a panic of ours: {}", Error::from_panic(panic)));
+            break;
+        }
+        if one_in(5) {
+            turn();
+        }
+    }
+    // From now on nothing happens by itself, and nothing panics.
+    drop(ACT.take());
+    let hang = world.end();
+    let held = Rc::strong_count(&world) - 1;
+    drop(world);
+    turn();
+    let (alive, cells) = (ALIVE.get(), seeded::cells());
+    panicked.or(hang).or_else(|| {
+        let left = held > 0 || alive > 0 || cells > 0;
+        left.then(|| format!("{alive} values, {held} functions and {cells} cells are left"))
+    })
 }
 
-pub(crate) fn refuel() {
-    FUEL.set(60);
-}
-
-/// From now on nothing happens by itself, and nothing panics.
-pub(crate) fn calm_down() {
-    let act = ACT.take();
-    drop(act);
-}
-
+/// Whether all is being let go of.
 pub(crate) fn is_calm() -> bool {
     ACT.with_borrow(Option::is_none)
-}
-
-pub(crate) fn alive() -> isize {
-    ALIVE.get()
 }
 
 pub(crate) fn below(bound: usize) -> usize {
@@ -54,7 +115,7 @@ pub(crate) fn one_in(n: usize) -> bool {
 }
 
 /// Does something, if there is fuel.
-pub(crate) fn act() {
+fn act() {
     if let Some(act) = ACT.with_borrow(Clone::clone)
         && FUEL.get() > 0
     {
@@ -81,10 +142,10 @@ pub(crate) fn is_on_purpose(error: &Error) -> bool {
     error.to_string().contains("on purpose") || error.is_abandoned()
 }
 
-pub(crate) struct Token;
+struct Token;
 
 impl Token {
-    pub(crate) fn new() -> Token {
+    fn new() -> Token {
         ALIVE.set(ALIVE.get() + 1);
         Token
     }
