@@ -3,113 +3,18 @@
 mod campaign;
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use campaign::echo::{BYTES, bytes, client, echo};
 use campaign::{ENGINES, On, under};
 use lwt_core::{Error, all as values, spawn};
 use lwt_unix::entry::guarded;
 use lwt_unix::faults::{Plan, Rule};
-use lwt_unix::fd::{Fd, OsError};
-use lwt_unix::net::{Shutdown, TcpListener, TcpStream, UdpSocket, UnixStream};
+use lwt_unix::fd::Fd;
+use lwt_unix::net::{TcpListener, UdpSocket, UnixStream};
 use lwt_unix::{detach, sim, sleep};
 
 const CLIENTS: usize = 6;
-const BYTES: usize = 2500;
-
-/// What a client sends: its own, and different everywhere.
-fn bytes(client: usize) -> Vec<u8> {
-    (0..BYTES).map(|n| (n.wrapping_mul(31) ^ (n >> 8) ^ (client * 77)) as u8).collect()
-}
-
-/// Sends back what comes, until the end; `steps` are its reads and writes.
-async fn echo(stream: TcpStream) -> Result<u64, Error> {
-    let mut buf = [0; 700];
-    let mut steps = 0;
-    loop {
-        let n = stream.read(&mut buf).await?;
-        steps += 1;
-        if n == 0 {
-            stream.shutdown(Shutdown::Write)?;
-            return Ok(steps);
-        }
-        let mut rest = &buf[..n];
-        while !rest.is_empty() {
-            rest = &rest[stream.write(rest).await?..];
-            steps += 1;
-        }
-    }
-}
-
-/// Whether the error says that descriptors or memory are short, so that it is worth trying again.
-fn is_shortage(error: &Error) -> bool {
-    let number = OsError::of(error).and_then(OsError::raw_os_error);
-    matches!(number, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
-}
-
-/// A connection, though it may take a while to get one.
-async fn connected(address: SocketAddr) -> Result<(TcpStream, u64), Error> {
-    let mut steps = 4;
-    loop {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok((stream, steps)),
-            Err(error) if is_shortage(&error) => sleep(Duration::from_millis(1)).await?,
-            Err(error) => return Err(error),
-        }
-        steps += 4;
-    }
-}
-
-/// Sends all at once and reads it back meanwhile.
-async fn client(address: SocketAddr, name: usize) -> Result<u64, Error> {
-    let (stream, mut steps) = connected(address).await?;
-    let sending = spawn({
-        let stream = stream.clone();
-        async move {
-            let sent = bytes(name);
-            let mut rest = &sent[..];
-            let mut steps = 0;
-            while !rest.is_empty() {
-                match stream.write(rest).await {
-                    Ok(n) => rest = &rest[n..],
-                    Err(error) => {
-                        // Whoever reads is to know.
-                        stream.abort(error.clone());
-                        return Err(error);
-                    }
-                }
-                steps += 1;
-            }
-            stream.shutdown(Shutdown::Write)?;
-            Ok::<_, Error>(steps)
-        }
-    });
-    let mut back = Vec::new();
-    let mut buf = [0; 900];
-    let outcome = loop {
-        match stream.read(&mut buf).await {
-            Ok(0) => break Ok(()),
-            Ok(n) => back.extend_from_slice(&buf[..n]),
-            Err(error) => break Err(error),
-        }
-        steps += 1;
-    };
-    // Whatever came is right as far as it goes.
-    let sent = bytes(name);
-    assert!(sent.starts_with(&back), "client {name} got something else back");
-    let sent_steps = match outcome {
-        Ok(()) => sending.await?,
-        Err(error) => {
-            sending.cancel();
-            let _ = sending.await;
-            return Err(error);
-        }
-    };
-    if back.len() < sent.len() {
-        return Err(Error::from(std::io::Error::from(ErrorKind::UnexpectedEof)));
-    }
-    Ok(steps + sent_steps)
-}
 
 /// An echo server with its clients. Everything arrives.
 async fn echoes() -> Result<u64, Error> {
@@ -120,7 +25,7 @@ async fn echoes() -> Result<u64, Error> {
         let mut all = Vec::new();
         for _ in 0..CLIENTS {
             let (stream, _) = incoming.next().await?;
-            all.push(spawn(echo(stream)));
+            all.push(spawn(async move { echo(&stream).await }));
         }
         Ok::<u64, Error>(values(all).await?.iter().sum())
     });
@@ -138,7 +43,7 @@ async fn mortal_echoes() -> Result<u64, Error> {
             let mut incoming = listener.incoming();
             let mut all = Vec::new();
             while let Ok((stream, _)) = incoming.next().await {
-                all.push(spawn(echo(stream)));
+                all.push(spawn(async move { echo(&stream).await }));
             }
             let mut steps = 0;
             for served in all {

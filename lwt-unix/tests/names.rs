@@ -9,7 +9,7 @@ use lwt_unix::names::{
     getnameinfo, getprotobyname, getprotobynumber, getservbyname, getservbyport,
 };
 use lwt_unix::net::{Domain, TcpListener, TcpStream, Type};
-use net_support::loopback;
+use net_support::{deaf_port, loopback};
 
 mod net_support;
 
@@ -164,7 +164,8 @@ lwt_unix::test! {
         let stream = TcpStream::connect_host("127.0.0.1", port).await?;
         let (_, peer) = listener.accept().await?;
         assert_eq!(stream.local_addr()?, peer);
-        listener.close()?;
+        let (_deaf, nobody) = deaf_port().await?;
+        let port = nobody.port();
         let error = TcpStream::connect_host("127.0.0.1", port).await.expect_err("nobody listens");
         assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));
         // What is an address already is not looked up.

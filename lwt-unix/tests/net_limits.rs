@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use lwt_core::{Error, spawn};
 use lwt_unix::fd::{Fd, OsError};
 use lwt_unix::net::{ListenOptions, Shutdown, TcpListener, TcpStream, opt};
-use net_support::{cpu_time, detach, in_child, limit_descriptors, loopback, open_descriptors, run, settle};
+use net_support::{
+    cpu_time, deaf_port, detach, in_child, limit_descriptors, loopback, open_descriptors, run, settle,
+};
 
 mod net_support;
 
@@ -104,9 +106,7 @@ fn connecting_without_descriptors_is_an_error_and_no_more() {
 fn attempts_that_end_badly_leave_no_descriptor() {
     in_child("attempts_that_end_badly_leave_no_descriptor", || {
         run(async {
-            let gone = std::net::TcpListener::bind("127.0.0.1:0")?;
-            let nobody = gone.local_addr()?;
-            drop(gone);
+            let (_deaf, nobody) = deaf_port().await?;
             let listener = ListenOptions::new().backlog(1).tcp(loopback())?;
             let address = listener.local_addr()?;
             settle().await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lwt_core::{Error, spawn};
 use lwt_unix::fd::{Fd, OsError};
 use lwt_unix::net::{ListenOptions, Shutdown, TcpListener, TcpStream, UnixStream, opt};
-use net_support::{detach, loopback, pattern, run, settle};
+use net_support::{deaf_port, detach, loopback, pattern, run, settle};
 
 mod net_support;
 
@@ -151,9 +151,7 @@ fn writing_to_one_who_has_gone_ends() {
 #[test]
 fn a_refused_connection_says_who_refused() {
     run(async {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        drop(listener);
+        let (_deaf, address) = deaf_port().await?;
         for _ in 0..20 {
             let error = TcpStream::connect(address).await.map(drop).expect_err("nobody listens");
             assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));

@@ -86,11 +86,12 @@ fn datagrams_keep_their_edges() {
 #[test]
 fn nobody_there_is_reported_once_and_the_socket_lives() {
     run(async {
-        let gone = UdpSocket::bind(loopback())?;
-        let address = gone.local_addr()?;
+        // It hears nobody but itself, and keeps others from the port.
+        let deaf = UdpSocket::bind(loopback())?;
+        let address = deaf.local_addr()?;
+        deaf.connect(address)?;
         let left = UdpSocket::bind(loopback())?;
         left.connect(address)?;
-        gone.fd().close()?;
         left.send(b"hello?").await?;
         let error = left.recv(&mut [0; 4]).await.expect_err("nobody");
         assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));
@@ -99,8 +100,8 @@ fn nobody_there_is_reported_once_and_the_socket_lives() {
         let reading = spawn(async move { other.recv(&mut [0; 4]).await });
         settle().await?;
         assert!(reading.is_pending());
-        let back = UdpSocket::bind(address)?;
-        back.send_to(b"here", left.local_addr()?).await?;
+        deaf.connect(left.local_addr()?)?;
+        deaf.send(b"here").await?;
         assert_eq!(reading.await?, 4);
         Ok(())
     });

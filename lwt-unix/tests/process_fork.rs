@@ -11,7 +11,7 @@ use lwt_core::{Error, pause, spawn, task};
 use lwt_unix::fd::Fd;
 use lwt_unix::notification::{make_notification, send_notification};
 use lwt_unix::process::{
-    CannotFork, Fork, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, wait_count, waitpid,
+    CannotFork, Fork, Lent, Status, WaitFlags, fork, fork_beside_threads, wait_by_signal, wait_count, waitpid,
 };
 use lwt_unix::signal::{self, SIGUSR1, SIGUSR2, on_signal, signal_count};
 use lwt_unix::time::{LongTimeout, interval};
@@ -25,6 +25,7 @@ const TESTS: &[(&str, Test)] = &[
     ("the parent's events are not disturbed", the_parents_events_are_not_disturbed),
     ("a task forks", a_task_forks),
     ("other threads are a reason to refuse", other_threads_are_a_reason_to_refuse),
+    ("what is lent is a reason to refuse", what_is_lent_is_a_reason_to_refuse),
     ("jobs are a reason to refuse, and abandoned", jobs_are_a_reason_to_refuse_and_abandoned),
     ("idle job threads are none", idle_job_threads_are_none),
     ("what was sent before is the parent's", what_was_sent_before_is_the_parents),
@@ -131,6 +132,18 @@ fn other_threads_are_a_reason_to_refuse() -> Result<(), Error> {
     }
     drop(go);
     thread.join().map_err(Error::from_panic)
+}
+
+fn what_is_lent_is_a_reason_to_refuse() -> Result<(), Error> {
+    let lent = [Lent::new(), Lent::new()];
+    let error = fork().expect_err("something is lent");
+    assert_eq!(error.downcast_ref::<CannotFork>(), Some(&CannotFork::Lent(2)));
+    drop(lent);
+    match fork()? {
+        Fork::Child => leave(everything()),
+        Fork::Parent(child) => assert_eq!(blocking_wait(child), Status::Exited(0)),
+    }
+    Ok(())
 }
 
 fn jobs_are_a_reason_to_refuse_and_abandoned() -> Result<(), Error> {

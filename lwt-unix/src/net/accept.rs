@@ -163,6 +163,28 @@ macro_rules! next {
             pub async fn next(&mut self) -> Result<($stream, $address), Error> {
                 step(self).await
             }
+
+            /// A connection that waits already, and its address; `None` if there is none. It waits for
+            /// nothing: a server takes its last ones so, before it closes the listener.
+            ///
+            /// ```
+            /// # fn main() -> Result<(), lwt_core::Error> {
+            /// let listener = lwt_unix::net::TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+            /// assert!(listener.incoming().waiting()?.is_none());
+            /// let stream = std::net::TcpStream::connect(listener.local_addr()?)?;
+            /// lwt_unix::run(listener.fd().wait_read())?;
+            /// let (_, peer) = listener.incoming().waiting()?.expect("who has connected");
+            /// assert_eq!(peer, stream.local_addr()?);
+            /// # Ok(())
+            /// # }
+            /// ```
+            ///
+            /// # Errors
+            /// As those of the listener's `accept`, a shortage of descriptors too.
+            pub fn waiting(&mut self) -> Result<Option<($stream, $address)>, Error> {
+                let listener = self.listener;
+                listener.fd().attempt(Direction::Read, |fd| accept(listener, fd)).map_err(told)
+            }
         }
     };
 }

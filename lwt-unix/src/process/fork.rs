@@ -6,7 +6,8 @@
 //! form:
 //!
 //! 1. Nobody but this thread may be there, and job threads that have nothing to do: they hold nothing. All is
-//!    refused otherwise, and nothing has happened then.
+//!    refused otherwise, and nothing has happened then. Nor may there be references to what other processes
+//!    write when this one allows it ([`Lent`]): nobody would ask the child.
 //! 2. No signal comes between the fork and the moment when the child is put right: all are blocked meanwhile.
 //! 3. What the loops of all threads have in common (notifications, signals, children, pools, which file
 //!    systems are local) is in nobody else's hands during the fork, in the other form too.
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use lwt_core::{Error, scheduler};
 
-use super::{Pid, children};
+use super::{Lent, Pid, children};
 use crate::fd::During;
 use crate::main_loop::hooks::guarded;
 use crate::main_loop::runtime::Runtime;
@@ -52,6 +53,8 @@ pub enum CannotFork {
     Threads(usize),
     /// So many job threads are at work, or about to be.
     Jobs(usize),
+    /// So many references to memory are in use that other processes write: see [`Lent`].
+    Lent(usize),
     /// The system does not tell what threads there are.
     Unknown,
 }
@@ -62,6 +65,7 @@ impl fmt::Display for CannotFork {
         match self {
             CannotFork::Threads(number) => write!(f, "{number} other threads would be missing in the child"),
             CannotFork::Jobs(number) => write!(f, "{number} jobs are going on"),
+            CannotFork::Lent(number) => write!(f, "{number} references to shared memory are in use"),
             CannotFork::Unknown => f.write_str("the system does not tell whether there are other threads"),
         }
     }
@@ -103,16 +107,23 @@ impl std::error::Error for CannotFork {}
 /// ```
 ///
 /// # Errors
-/// [`CannotFork`] beside other threads, or while jobs are going on: await them first. Where the system does
-/// not tell of threads (not on Linux), always; [`fork_beside_threads`] is there. The system's own: `EAGAIN`,
-/// `ENOMEM`.
+/// [`CannotFork`] beside other threads; while jobs are going on: await them first; and while shared memory is
+/// read in place ([`Lent`]). Where the system does not tell of threads (not on Linux), always;
+/// [`fork_beside_threads`] is there. The system's own: `EAGAIN`, `ENOMEM`.
 pub fn fork() -> Result<Fork, Error> {
     let working = working();
     if working > 0 {
         return Err(CannotFork::Jobs(working).into());
     }
-    match foreign_threads() {
-        // SAFETY: no other thread is there but those of pools without jobs, which hold nothing.
+    let threads = foreign_threads();
+    // In this order: where there are no others, nobody has lent anything since.
+    let lent = Lent::count();
+    if lent > 0 {
+        return Err(CannotFork::Lent(lent).into());
+    }
+    match threads {
+        // SAFETY: no other thread is there but those of pools without jobs, which hold nothing; and nothing
+        // is lent.
         Some(0) => unsafe { fork_beside_threads() },
         Some(number) => Err(CannotFork::Threads(number).into()),
         None => Err(CannotFork::Unknown.into()),
@@ -136,7 +147,7 @@ pub fn fork() -> Result<Fork, Error> {
 /// stay taken, and data half changed. Whatever the child uses must not have been in another thread's hands,
 /// be it memory without a lock or a library that is not made for this. (The allocator of the C library is;
 /// and this crate keeps its own tables out of others' hands, but no other thread may be sending something to
-/// this thread's loop.)
+/// this thread's loop.) Nor may the child use references that are [`Lent`].
 ///
 /// # Errors
 /// The system's: `EAGAIN`, `ENOMEM`.

@@ -10,15 +10,17 @@
 //! | `Lwt_unix.resource_usage` | [`Usage`] |
 //!
 //! Files: `status`, what is told of a process; `wait`, the functions; `desk`, what one loop waits for;
-//! `children`, what all loops have in common; `fork`.
+//! `children`, what all loops have in common; `fork`, and `lent`, what forbids one.
 
 mod children;
 pub(crate) mod desk;
 mod fork;
+mod lent;
 mod status;
 mod wait;
 
 pub use self::desk::wait_by_signal;
 pub use self::fork::{CannotFork, Fork, fork, fork_beside_threads};
+pub use self::lent::Lent;
 pub use self::status::{Pid, Status, Usage, Waited};
 pub use self::wait::{WaitFlags, Which, collect, system, wait, wait_count, wait4, waitpid};

@@ -15,6 +15,8 @@
 
 #![allow(dead_code)]
 
+pub(crate) mod echo;
+
 use std::cell::Cell;
 use std::fs;
 use std::future::Future;

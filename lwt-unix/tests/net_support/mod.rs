@@ -3,17 +3,19 @@
 //! Nothing here bounds a time from above, except the watchdog, whose bound is "something hangs".
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use lwt_core::{Error, Promise, spawn};
+use lwt_core::{Error, Promise, set_unhandled_hook, spawn};
 use lwt_unix::fd::{Fd, pipe};
-use lwt_unix::net::{TcpListener, TcpStream, UnixStream};
+use lwt_unix::net::{Domain, Socket, TcpListener, TcpStream, Type, UnixStream};
 
 /// Ends the process when a test takes longer than anything but a hang explains.
 pub(crate) struct Watchdog(Sender<()>);
@@ -32,16 +34,26 @@ impl Watchdog {
     }
 }
 
-/// Runs a test's future on this thread's loop, under a watchdog.
+/// Runs a test's future on this thread's loop, under a watchdog. It fails as well if something was rejected
+/// and nobody looked.
 pub(crate) fn run<T: 'static>(future: impl Future<Output = Result<T, Error>> + 'static) -> T {
     let _watchdog = Watchdog::new();
-    match lwt_unix::run(future) {
-        Ok(value) => value,
-        Err(error) => panic!("the test's promise was rejected: {error:?}"),
+    let stray = Rc::new(RefCell::new(Vec::new()));
+    let told = Rc::clone(&stray);
+    let before =
+        set_unhandled_hook(Some(Rc::new(move |error: &Error| told.borrow_mut().push(error.clone()))));
+    let ended = lwt_unix::run(future);
+    set_unhandled_hook(before);
+    match ended {
+        Ok(value) => {
+            assert!(stray.borrow().is_empty(), "nobody looked at these rejections: {stray:?}");
+            value
+        }
+        Err(error) => panic!("the test's promise was rejected: {error:?}; others: {stray:?}"),
     }
 }
 
-/// Starts a task that nobody will await; what it is rejected with fails the test through the hook's message only.
+/// Starts a task that nobody will await. If it is rejected, the test fails.
 pub(crate) fn detach(future: impl Future<Output = Result<(), Error>> + 'static) {
     drop(lwt_core::spawn(future));
 }
@@ -49,6 +61,14 @@ pub(crate) fn detach(future: impl Future<Output = Result<(), Error>> + 'static) 
 /// A free port on loopback.
 pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// A port where nobody listens, and nobody else can as long as the socket is there.
+pub(crate) async fn deaf_port() -> Result<(Socket, SocketAddr), Error> {
+    let socket = Socket::new(Domain::V4, Type::Stream, 0)?;
+    socket.bind(loopback()).await?;
+    let address = socket.local_addr()?.inet().expect("an internet address");
+    Ok((socket, address))
 }
 
 /// Lets the loop turn a few times, polling included, so that whatever can happen by now has happened.
@@ -99,7 +119,7 @@ impl Drop for TempDir {
 
 const CHILD: &str = "LWT_TEST_CHILD";
 
-/// Runs the body of test `name` in a process of its own, where limits and descriptor counts are nobody else's.
+/// Runs the body of test `name` in a process of its own, where limits and descriptors are nobody else's.
 pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some_and(|wanted| wanted == name) {
         return body();

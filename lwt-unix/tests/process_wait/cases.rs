@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
-use std::sync::Barrier;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -226,12 +226,14 @@ fn a_loop_that_ends_leaves_its_children_to_others() {
     guarded("a_loop_that_ends_leaves_its_children", || {
         let mut child = shell();
         let pid = Pid::from(&child);
+        let (tells, told) = mpsc::channel();
         thread::spawn(move || {
-            waits(pid).on_any(|told| assert!(told.is_err_and(Error::is_abandoned)));
+            waits(pid).on_any(move |told| tells.send(told.is_err_and(Error::is_abandoned)).expect("heard"));
             run(sleep(Duration::from_micros(100))).expect("slept");
         })
         .join()
         .expect("it ends");
+        assert_eq!(told.recv(), Ok(true));
         end(&mut child, 8);
         assert_eq!(run(waits(pid)).expect("told"), Some((pid, Status::Exited(8))));
     });
