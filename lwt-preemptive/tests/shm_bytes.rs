@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use lwt_preemptive::shm::{Blob, BytesMap, BytesQueue, BytesReference, Pool, PoolOptions, Queue, ShmError};
+use lwt_preemptive::shm::{
+    Blob, BytesMap, BytesQueue, BytesReference, Map, Pool, PoolOptions, Queue, ShmError,
+};
 use lwt_unix::entry::guarded;
 use shm_common::{Worker, role};
 
@@ -211,9 +213,44 @@ fn what_a_process_has_popped_or_pinned_is_free_after_its_death() {
     });
 }
 
+#[test]
+fn entries_of_processes_do_not_get_in_each_others_way() {
+    const NAME: &str = "entries_of_processes_do_not_get_in_each_others_way";
+    const ROUNDS: usize = 2000;
+    const WORDS: usize = 17;
+    if let Some((_, pool)) = role() {
+        let place = |name| pool.find(name).expect("there");
+        let words: BytesMap = BytesMap::open(&pool, place("words")).expect("a map");
+        let numbers: Map<u64, u64> = Map::open(&pool, place("numbers")).expect("a map");
+        for round in 0..ROUNDS {
+            let word = key(round % WORDS);
+            let mut entry = words.entry(&word).expect("an entry");
+            entry.and_modify(|stars| [stars, b"*"].concat()).expect("modified").or_insert(b"*").expect("set");
+            drop(entry);
+            let mut entry = numbers.entry(round as u64 % WORDS as u64).expect("an entry");
+            entry.and_modify(|count| count + 1).expect("modified").or_insert(1).expect("set");
+        }
+        return;
+    }
+    guarded(NAME, || {
+        let pool = Pool::create().expect("a pool");
+        let words: BytesMap = BytesMap::create(&pool, ()).expect("a map");
+        let numbers: Map<u64, u64> = Map::create(&pool, ()).expect("a map");
+        pool.publish("words", words.place()).expect("published");
+        pool.publish("numbers", numbers.place()).expect("published");
+        let workers = ["0", "1", "2"].map(|role| Worker::start(NAME, role, &pool));
+        workers.into_iter().for_each(Worker::succeed);
+        let stars: usize = words.iter().map(|item| item.expect("an item").value().len()).sum();
+        let count: u64 = numbers.iter().map(|item| item.expect("an item").1).sum();
+        assert_eq!((stars, count), (3 * ROUNDS, 3 * ROUNDS as u64));
+        assert_eq!((words.len().expect("a length"), numbers.len().expect("a length")), (WORDS, WORDS));
+    });
+}
+
 #[cfg(feature = "worker")]
 mod rich {
-    use lwt_preemptive::shm::{RichMap, RichQueue, RichReference};
+    use lwt_preemptive::shm::{Rich, RichMap, RichQueue, RichReference};
+    use lwt_preemptive::worker::rkyv::{Archive, Deserialize, Serialize, rancor, ser, validation};
 
     use super::*;
 
@@ -262,5 +299,74 @@ mod rich {
         let place = pool.store(&[0xff; 100]).expect("stored");
         let torn = lwt_preemptive::shm::Rich::<Vec<String>>::of(pool.read(place).expect("read"));
         assert!(matches!(torn, Err(ShmError::Corrupt)));
+    }
+
+    #[test]
+    fn entries_of_archives_look_and_change_in_one_step() {
+        let pool = Pool::create().expect("a pool");
+        let map: RichMap<Family> = RichMap::create(&pool, ()).expect("a map");
+        let value = |found: Option<Rich<Family>>| found.map(|found| found.to_value().expect("a value"));
+        let mut entry = map.entry("family").expect("an entry");
+        assert_eq!(entry.key(), b"family");
+        assert!(entry.get().expect("got").is_none());
+        entry.and_modify(|_| unreachable!("it is not there")).expect("asked");
+        assert_eq!(value(entry.or_insert(&family(2)).ok()), Some(family(2)));
+        assert_eq!(value(entry.or_insert(&family(3)).ok()), Some(family(2)));
+        let there = entry.or_insert_with(|| unreachable!("it is there"));
+        assert_eq!(value(there.ok()), Some(family(2)));
+        entry.and_modify(|family_of_two| family(family_of_two.len() as u32 + 2)).expect("modified");
+        assert_eq!(value(entry.insert(&family(5)).expect("inserted")), Some(family(4)));
+        entry.update(|five| Some(family(five.expect("there").len() as u32 + 1))).expect("updated");
+        assert_eq!(value(entry.remove().expect("removed")), Some(family(6)));
+        entry.update(|none| none.is_none().then(|| family(1))).expect("updated");
+        drop(entry);
+        assert_eq!(value(map.get("family").expect("got")), Some(family(1)));
+        assert!(map.contains("family").expect("asked") && !map.contains("others").expect("asked"));
+        map.clear().expect("cleared");
+        assert!(map.is_empty().expect("asked"));
+    }
+
+    #[test]
+    fn a_reference_and_a_queue_of_archives_are_as_those_of_bytes() {
+        let pool = Pool::create().expect("a pool");
+        let reference: RichReference<Family> = RichReference::create(&pool, ()).expect("a reference");
+        assert!(reference.compare_and_set(None, Some(&family(3))).expect("asked").is_ok());
+        let three = reference.get().expect("got");
+        assert!(reference.compare_and_set(None, None).expect("asked").is_err());
+        assert!(reference.compare_and_set(three.as_ref(), Some(&family(4))).expect("asked").is_ok());
+        let other = reference.compare_and_set(three.as_ref(), None).expect("asked");
+        assert_eq!(other.expect_err("it is another").expect("there").to_value().expect("a value"), family(4));
+
+        let queue: RichQueue<u32> = RichQueue::create(&pool, Some(2), ()).expect("a queue");
+        (0..2).for_each(|n| queue.push(&n).expect("pushed"));
+        let full = queue.push_timeout(&2, Duration::from_millis(5));
+        assert!(matches!(full, Err(ShmError::TimedOut)));
+        assert_eq!(queue.peek().expect("asked").expect("there").to_native(), 0);
+        let all: Vec<u32> = queue.snapshot().expect("a snapshot").iter().map(|n| n.to_native()).collect();
+        assert_eq!(all, [0, 1]);
+        assert_eq!((queue.clear().expect("cleared"), queue.len().expect("a length")), (2, 0));
+    }
+
+    /// Boxes in boxes.
+    #[derive(Archive, Serialize, Deserialize)]
+    #[rkyv(crate = lwt_preemptive::worker::rkyv)]
+    #[rkyv(serialize_bounds(__S: ser::Writer + ser::Allocator, __S::Error: rancor::Source))]
+    #[rkyv(deserialize_bounds(__D::Error: rancor::Source))]
+    #[rkyv(bytecheck(bounds(__C: validation::ArchiveContext, __C::Error: rancor::Source)))]
+    struct Nested(#[rkyv(omit_bounds)] Option<Box<Nested>>);
+
+    #[test]
+    fn what_is_too_deep_to_be_read_is_not_stored() {
+        let nested = |depth| (0..depth).fold(Nested(None), |inner, _| Nested(Some(Box::new(inner))));
+        let pool = Pool::create().expect("a pool");
+        let reference: RichReference<Nested> = RichReference::create(&pool, ()).expect("a reference");
+        reference.set(&nested(500)).expect("set");
+        assert!(matches!(reference.set(&nested(2000)), Err(ShmError::NotStorable)));
+        let mut found = reference.get().expect("got").expect("there").to_value().expect("a value");
+        let mut depth = 0;
+        while let Some(inner) = found.0 {
+            (found, depth) = (*inner, depth + 1);
+        }
+        assert_eq!(depth, 500, "it has not been replaced");
     }
 }

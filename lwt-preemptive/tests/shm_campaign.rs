@@ -8,23 +8,12 @@ mod shm_common;
 use std::time::Duration;
 
 use lwt_preemptive::shm::{
-    Array, Buffer, BytesMap, BytesQueue, BytesReference, LockError, Mailbox, Map, Matrix, Mutex, MutexGuard,
-    Pool, Queue, Reference, Semaphore,
+    Array, Barrier, Buffer, BytesMap, BytesQueue, BytesReference, Condition, LockError, LockResult, Mailbox,
+    Map, Matrix, Mutex, MutexGuard, Once, Pool, Queue, Reference, RwLock, Semaphore, ShmError,
 };
-use shm_common::{Worker, role};
+use shm_common::{Random, Worker, role};
 
 const NAME: &str = "killed_processes_leave_every_structure_whole";
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
 
 /// All structures of the campaign.
 struct All {
@@ -40,6 +29,10 @@ struct All {
     buffer: Buffer,
     mailbox: Mailbox,
     semaphore: Semaphore,
+    rwlock: RwLock<[u64; 4]>,
+    once: Once<[u64; 3]>,
+    barrier: Barrier,
+    condition: Condition,
     words: BytesMap,
     lines: BytesQueue,
     /// How many operations have been made.
@@ -49,6 +42,7 @@ struct All {
 const ROWS: usize = 5;
 const PERMITS: u32 = 3;
 const RECORD: u64 = 24;
+const MOMENT: Duration = Duration::from_micros(50);
 
 fn triple(n: u64) -> [u64; 3] {
     [n, n.rotate_left(17), !n]
@@ -69,6 +63,10 @@ impl All {
             buffer: Buffer::create(pool, None, ()).expect("a buffer"),
             mailbox: Mailbox::create(pool, 1000).expect("a box"),
             semaphore: Semaphore::create(pool, PERMITS).expect("a semaphore"),
+            rwlock: RwLock::create(pool, [0; 4]).expect("a lock"),
+            once: Once::create(pool).expect("a value"),
+            barrier: Barrier::create(pool, 2).expect("a barrier"),
+            condition: Condition::create(pool).expect("a condition"),
             words: BytesMap::create(pool, ()).expect("a map"),
             lines: BytesQueue::create(pool, Some(40), ()).expect("a queue"),
             done: Reference::create(pool, 0, ()).expect("a reference"),
@@ -86,6 +84,10 @@ impl All {
             all.buffer.place(),
             all.mailbox.place(),
             all.semaphore.place(),
+            all.rwlock.place(),
+            all.once.place(),
+            all.barrier.place(),
+            all.condition.place(),
             all.words.place(),
             all.lines.place(),
             all.done.place(),
@@ -115,6 +117,10 @@ impl All {
             buffer: Buffer::open(pool, place()).expect("a buffer"),
             mailbox: Mailbox::open(pool, place()).expect("a box"),
             semaphore: Semaphore::open(pool, place()).expect("a semaphore"),
+            rwlock: RwLock::open(pool, place()).expect("a lock"),
+            once: Once::open(pool, place()).expect("a value"),
+            barrier: Barrier::open(pool, place()).expect("a barrier"),
+            condition: Condition::open(pool, place()).expect("a condition"),
             words: BytesMap::open(pool, place()).expect("a map"),
             lines: BytesQueue::open(pool, place()).expect("a queue"),
             done: Reference::open(pool, place()).expect("a reference"),
@@ -122,9 +128,14 @@ impl All {
     }
 
     fn lock(&self) -> MutexGuard<'_, [u64; 4]> {
-        match self.mutex.lock() {
-            Ok(guard) => guard,
-            Err(LockError::OwnerDied(died)) => died.recover(),
+        recovered(self.mutex.lock())
+    }
+
+    /// Comes to the barrier for a moment; whether another one had come.
+    fn meet(&self) -> bool {
+        match self.barrier.wait_timeout(MOMENT) {
+            Ok(_) => true,
+            Err(ShmError::TimedOut) => false,
             Err(error) => panic!("{error}"),
         }
     }
@@ -132,7 +143,7 @@ impl All {
     /// One operation.
     fn act(&self, random: &mut Random) {
         let n = random.below(1 << 40);
-        match random.below(26) {
+        match random.below(35) {
             0 => self.lock().iter_mut().for_each(|word| *word += 1),
             1 => drop(self.bounded.try_push(triple(n)).expect("pushed")),
             2 => check_triple(self.bounded.try_pop().expect("popped")),
@@ -196,6 +207,48 @@ impl All {
                     check_text(&line);
                 }
             }
+            25 => {
+                let mut guard = self.rwlock.write().expect("locked");
+                guard.iter_mut().for_each(|word| *word += 1);
+                guard.clear_flag();
+            }
+            26 => check_same(&self.rwlock.read().expect("locked")),
+            27 => check_triple(Some(self.once.get_or_make(|| triple(n)).expect("made"))),
+            28 => drop(self.meet()),
+            29 if n.is_multiple_of(2) => self.condition.notify(),
+            29 => match self.condition.wait_while_timeout(self.lock(), |_| true, MOMENT) {
+                Ok((guard, late)) => assert!(late && guard[0] == guard[3]),
+                Err(error) => check_same(&recovered(Err(error))),
+            },
+            30 => {
+                let there = self.reference.get().expect("got");
+                let _ = self.reference.compare_and_set(there, [n; 8]).expect("asked");
+                self.reference.update(|old| old.map(|word| word ^ 1)).expect("updated");
+            }
+            31 => {
+                let there = self.bytes.get().expect("got");
+                let new = vec![n as u8; n as usize % 300];
+                drop(self.bytes.compare_and_set(there.as_deref(), Some(&new)).expect("asked"));
+            }
+            32 => {
+                let (key, word) = (n % 3000, text(n % 1000));
+                let mut entry = self.map.entry(key).expect("an entry");
+                entry
+                    .and_modify(|[a, b]| [b, a])
+                    .and_then(|entry| entry.or_insert([n, n ^ key]))
+                    .expect("set");
+                drop(entry);
+                let mut entry = self.words.entry(&word).expect("an entry");
+                let there = entry.and_modify(|_| text(n)).and_then(|entry| entry.or_insert_with(|| text(!n)));
+                check_text(&there.expect("set"));
+            }
+            33 => {
+                if let Some(line) = self.lines.peek().expect("asked") {
+                    check_text(&line);
+                }
+                self.wide.set_row(n as usize % ROWS, &[[n; 2]; 7]).expect("set");
+                self.wide.update(n as usize % ROWS, 3, |cell| cell.map(|n| n ^ 1)).expect("updated");
+            }
             _ => drop(self.semaphore.try_acquire(1 + n as u32 % PERMITS).expect("acquired")),
         }
     }
@@ -214,9 +267,9 @@ impl All {
 
     /// What has to be true at any moment, even while others work.
     fn check(&self) {
-        let guard = self.lock();
-        assert!(guard.iter().all(|word| *word == guard[0]), "{:?}", *guard);
-        drop(guard);
+        check_same(&self.lock());
+        check_same(&self.rwlock.get().expect("a value"));
+        check_triple(self.once.get().expect("a value"));
         for queue in [&self.bounded, &self.unbounded] {
             queue.snapshot().expect("a snapshot").into_iter().for_each(|found| check_triple(Some(found)));
         }
@@ -275,6 +328,10 @@ impl All {
         assert_eq!(self.words.len().expect("a length"), words.len());
         assert_eq!(self.lines.len().expect("a length"), self.lines.snapshot().expect("a snapshot").len());
         assert_eq!(self.semaphore.available().expect("a number"), u64::from(PERMITS), "all permits are back");
+        assert!(self.rwlock.try_write().expect("asked").is_some(), "no reader and no writer is left");
+        // One that died there counts; then nobody is there.
+        self.meet();
+        assert!(!self.meet(), "the barrier does not count right");
         let receiver = self.mailbox.receiver().expect("no other receiver lives");
         while let Some(message) = receiver.try_receive().expect("received") {
             assert!(message.iter().all(|byte| *byte == message[0]));
@@ -299,10 +356,26 @@ impl All {
         self.buffer.destroy().expect("destroyed");
         self.mailbox.destroy().expect("destroyed");
         self.semaphore.destroy().expect("destroyed");
+        self.rwlock.destroy().expect("destroyed");
+        self.once.destroy().expect("destroyed");
+        self.barrier.destroy().expect("destroyed");
+        self.condition.destroy().expect("destroyed");
         self.words.destroy().expect("destroyed");
         self.lines.destroy().expect("destroyed");
         self.done.destroy().expect("destroyed");
     }
+}
+
+fn recovered<'a>(locked: LockResult<MutexGuard<'a, [u64; 4]>>) -> MutexGuard<'a, [u64; 4]> {
+    match locked {
+        Ok(guard) => guard,
+        Err(LockError::OwnerDied(died)) => died.recover(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn check_same(words: &[u64; 4]) {
+    assert_eq!(*words, [words[0]; 4], "torn words");
 }
 
 fn check_triple(found: Option<[u64; 3]>) {
@@ -331,7 +404,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn killed_processes_leave_every_structure_whole() {
     if let Some((seed, pool)) = role() {
         let all = All::open(&pool);
-        let mut random = Random(seed.parse::<u64>().expect("a number") | 1);
+        let mut random = Random::new(seed.parse().expect("a number"));
         loop {
             for _ in 0..10 {
                 all.act(&mut random);
@@ -345,7 +418,7 @@ fn killed_processes_leave_every_structure_whole() {
     let kills = number("LWT_SHM_KILLS", 40);
     let seed = number("LWT_SEED", u64::from(std::process::id()) * 7919);
     println!("seed {seed}");
-    let mut random = Random(seed | 1);
+    let mut random = Random::new(seed);
     let mut campaign = move || {
         let pool = Pool::create().expect("a pool");
         let all = All::create(&pool);

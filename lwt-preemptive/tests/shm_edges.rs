@@ -7,6 +7,7 @@ use std::thread;
 
 use lwt_preemptive::shm::{Mailbox, Mutex, Pool, Queue, RwLock, Semaphore, ShmError};
 use lwt_unix::entry::guarded;
+use lwt_unix::process::{self, CannotFork};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use shm_common::{Worker, role, until};
@@ -35,6 +36,8 @@ fn what_a_forked_child_drops_is_its_parents_still() {
     let reader = rwlock.read().expect("locked");
     let receiver = mailbox.receiver().expect("the receiver");
     let blob = pool.read(place).expect("read");
+    let refused = process::fork().expect_err("bytes are read in place");
+    assert_eq!(refused.downcast_ref(), Some(&CannotFork::Lent(1)));
     // SAFETY: the child only drops what is this test's own, and ends.
     match unsafe { fork() }.expect("forked") {
         ForkResult::Child => {

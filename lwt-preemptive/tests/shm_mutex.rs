@@ -2,13 +2,14 @@
 
 mod shm_common;
 
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
 use lwt_preemptive::shm::{LockError, Mutex, Pool, Queue, ShmError};
 use lwt_unix::entry::guarded;
-use shm_common::{Worker, role};
+use shm_common::{Worker, interrupted, role};
 
 #[test]
 fn processes_and_threads_count_together() {
@@ -219,5 +220,48 @@ fn queues_wait_fail_and_time_out_as_asked() {
         })
         .expect("run");
         assert_eq!(pool.stats().blocks, 0, "nothing is left of it");
+    });
+}
+
+#[test]
+fn a_guard_outlives_all_handles_on_any_thread() {
+    guarded("a_guard_outlives_all_handles_on_any_thread", || {
+        let pool = Pool::create().expect("a pool");
+        let other = Pool::attach(pool.as_fd().try_clone_to_owned().expect("a descriptor")).expect("attached");
+        let mutex = Mutex::create(&pool, 1_u32).expect("a mutex");
+        let same: Mutex<u32> = Mutex::open(&other, mutex.place()).expect("opened");
+        let mut guard = lwt_unix::run(mutex.lock_async()).expect("run").expect("locked");
+        drop((pool, mutex));
+        assert!(matches!(same.try_lock(), Ok(None)), "it is locked still");
+        thread::spawn(move || *guard = 2).join().expect("joined");
+        assert_eq!(*same.lock().expect("locked"), 2);
+        assert_eq!(other.holders().len(), 1, "the guard was the last of it");
+    });
+}
+
+#[test]
+fn signals_do_not_hide_a_death_from_who_waits() {
+    const NAME: &str = "signals_do_not_hide_a_death_from_who_waits";
+    if let Some((_, pool)) = role() {
+        let mutex: Mutex<u8> = Mutex::open(&pool, pool.find("m").expect("there")).expect("a mutex");
+        let _guard = mutex.lock().expect("locked");
+        let told: Queue<u8> = Queue::open(&pool, pool.find("q").expect("there")).expect("q");
+        told.push(1).expect("told");
+        loop {
+            thread::park();
+        }
+    }
+    guarded(NAME, || {
+        let pool = Pool::create().expect("a pool");
+        let mutex = Mutex::create(&pool, 0_u8).expect("a mutex");
+        pool.publish("m", mutex.place()).expect("published");
+        let told: Queue<u8> = Queue::create(&pool, None, ()).expect("a queue");
+        pool.publish("q", told.place()).expect("published");
+        let mut worker = Worker::start(NAME, "child", &pool);
+        told.pop().expect("it has the lock");
+        worker.kill();
+        interrupted(Duration::from_micros(100), || {
+            assert!(matches!(mutex.lock(), Err(LockError::OwnerDied(_))));
+        });
     });
 }

@@ -11,7 +11,7 @@ use lwt_preemptive::shm::{
     Array, Buffer, BytesReference, Mailbox, Map, Mutex, Place, Pool, PoolOptions, Queue, ShmError,
 };
 use lwt_unix::entry::guarded;
-use shm_common::{Worker, role};
+use shm_common::{Random, Worker, role};
 
 #[test]
 fn a_small_pool_of_pages_is_used_to_95_percent() {
@@ -63,6 +63,7 @@ fn a_blob_that_is_read_stays_until_it_has_been_read() {
         let blob = pool.store(b"still here").expect("stored");
         let reading = pool.read(blob).expect("read");
         pool.free(blob).expect("freed");
+        assert!(matches!(pool.free(blob), Err(ShmError::TypeMismatch)), "once");
         assert_eq!(pool.stats().retired, 16);
         let next = pool.store(b"other text").expect("stored");
         assert_eq!(&*reading, b"still here");
@@ -70,6 +71,7 @@ fn a_blob_that_is_read_stays_until_it_has_been_read() {
         drop(reading);
         assert_eq!(pool.stats().retired, 0);
         assert!(matches!(pool.read(blob), Err(ShmError::TypeMismatch)));
+        assert!(matches!(pool.free(blob), Err(ShmError::TypeMismatch)), "once");
     });
 }
 
@@ -98,7 +100,7 @@ fn types_are_compared_when_a_place_is_opened() {
         assert!(matches!(Queue::<i64>::open(&pool, place), Err(ShmError::TypeMismatch)));
         assert!(matches!(Queue::<u64, u64>::open(&pool, place), Err(ShmError::TypeMismatch)));
         assert!(matches!(Mutex::<u64>::open(&pool, place), Err(ShmError::TypeMismatch)));
-        assert!(pool.read(place).is_err());
+        assert!(pool.read(place).is_err() && pool.free(place).is_err());
         let mutex = Mutex::create(&pool, 0_u64).expect("a mutex");
         assert!(matches!(Queue::<u64>::open(&pool, mutex.place()), Err(ShmError::TypeMismatch)));
         queue.try_push(1).expect("pushed");
@@ -156,13 +158,8 @@ fn a_descriptor_of_another_process_can_be_taken() {
 #[test]
 fn damaged_memory_is_an_error_and_never_worse() {
     guarded("damaged_memory_is_an_error_and_never_worse", || {
-        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-        let mut random = move |bound: u64| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            (seed >> 8) % bound
-        };
+        let mut numbers = Random::new(1);
+        let mut random = |bound| numbers.below(bound);
         for _ in 0..50 {
             let pool = PoolOptions::new().limit(1 << 20).processes(2).create().expect("a pool");
             let queue: Queue<bool> = Queue::create(&pool, None, ()).expect("a queue");
@@ -200,6 +197,84 @@ fn damaged_memory_is_an_error_and_never_worse() {
                 let _ = map.iter().take(100_000).filter(Result::is_ok).count();
                 let _ = (pool.sweep(), pool.structures());
             }));
+        }
+    });
+}
+
+#[test]
+fn what_the_dead_have_held_is_used_before_a_pool_is_full() {
+    const NAME: &str = "what_the_dead_have_held_is_used_before_a_pool_is_full";
+    if let Some((_, pool)) = role() {
+        let _reading = pool.read(pool.find("text").expect("there")).expect("read");
+        assert!(pool.unpublish("text").is_some());
+        loop {
+            std::thread::park();
+        }
+    }
+    guarded(NAME, || {
+        let pool = PoolOptions::new().limit(1 << 20).create().expect("a pool");
+        let text = pool.store(&[1; 600_000]).expect("stored");
+        pool.publish("text", text).expect("published");
+        let mut worker = Worker::start(NAME, "reads", &pool);
+        shm_common::until(|| pool.find("text").is_none());
+        pool.free(text).expect("freed");
+        assert!(matches!(pool.store(&[2; 600_000]), Err(ShmError::PoolFull { .. })), "it is being read");
+        worker.kill();
+        pool.store(&[2; 600_000]).expect("the dead read nothing");
+        assert_eq!(pool.holders().len(), 1);
+    });
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_an_error_and_no_signal() {
+    const NAME: &str = "a_limit_of_file_sizes_is_an_error_and_no_signal";
+    // In a process of its own, for the limit is the process's.
+    if let Some((_, pool)) = role() {
+        use nix::sys::resource::{Resource, setrlimit};
+        setrlimit(Resource::RLIMIT_FSIZE, 1 << 20, 1 << 20).expect("a limit");
+        let refused = pool.store(&[1; 2 << 20]).expect_err("too long");
+        let code = |error: &std::io::Error| error.raw_os_error();
+        assert!(matches!(&refused, ShmError::System { error, .. } if code(error) == Some(nix::libc::EFBIG)));
+        pool.store(&[1; 900_000]).expect("there is room for that");
+        return;
+    }
+    guarded(NAME, || {
+        let pool = Pool::create().expect("a pool");
+        Worker::start(NAME, "child", &pool).succeed();
+        pool.store(&[1; 2 << 20]).expect("it has no limit");
+    });
+}
+
+#[test]
+fn a_file_with_anything_in_it_is_refused_or_looked_at() {
+    guarded("a_file_with_anything_in_it_is_refused_or_looked_at", || {
+        let mut numbers = Random::new(1);
+        let mut random = |bound| numbers.below(bound);
+        let pool = PoolOptions::new().limit(1 << 20).processes(4).create().expect("a pool");
+        let mut whole = vec![0; pool.stats().reserved as usize];
+        let _queue: Queue<u64> = Queue::create(&pool, None, ()).expect("a queue");
+        File::from(pool.as_fd().try_clone_to_owned().expect("a descriptor"))
+            .read_exact_at(&mut whole, 0)
+            .expect("read");
+        for round in 0..80 {
+            let mut text = whole.clone();
+            text.truncate(random(2) as usize * text.len() + random(5000) as usize);
+            if round % 3 != 0 {
+                for _ in 0..1 + random(200) {
+                    // The magic number and the version are those of a pool.
+                    let at = 16 + 8 * random((text.len() as u64 / 8).max(3) - 2) as usize;
+                    let word = if random(2) == 0 { u64::MAX >> random(64) } else { random(u64::MAX) };
+                    if let Some(place) = text.get_mut(at..at + 8) {
+                        place.copy_from_slice(&word.to_ne_bytes());
+                    }
+                }
+            } else {
+                text.iter_mut().for_each(|byte| *byte = random(256) as u8);
+            }
+            // An error at most.
+            let Ok(pool) = Pool::attach(shm_common::sealed(&text)) else { continue };
+            let _ = (pool.stats(), pool.structures(), pool.holders(), pool.names());
+            let _ = (pool.store(&[1; 100]), pool.sweep());
         }
     });
 }

@@ -58,6 +58,7 @@ fn permits_of_the_dead_come_back() {
         semaphore.take(2).expect("taken");
         semaphore.acquire(1).expect("acquired").consume().expect("gone");
         assert_eq!(semaphore.available().expect("a number"), 0);
+        assert!(matches!(semaphore.take_timeout(1, Duration::from_millis(5)), Err(ShmError::TimedOut)));
     });
 }
 
@@ -220,9 +221,12 @@ fn a_barrier_lets_all_go_at_once_and_again() {
         }
         workers.into_iter().for_each(Worker::succeed);
         assert!(matches!(barrier.wait_timeout(Duration::from_millis(5)), Err(ShmError::TimedOut)));
+        let withdrawn = barrier.wait_async();
+        withdrawn.cancel();
+        assert!(lwt_unix::run(withdrawn).is_err());
         thread::scope(|scope| {
             let others = [scope.spawn(|| barrier.wait()), scope.spawn(|| barrier.wait())];
-            barrier.wait().expect("the one that was late does not count");
+            barrier.wait().expect("those that were late or cancelled do not count");
             others.into_iter().for_each(|other| assert!(other.join().expect("joined").is_ok()));
         });
     });

@@ -19,8 +19,8 @@ const LEN: u64 = 16;
 /// A barrier between processes: each round, all wait until as many have come as it was made for.
 ///
 /// Who has come counts, even if it dies while it waits. Who never comes, for it has died before, lets the
-/// others wait: they should have a limit, after which they have not come. Coming takes the barrier's lock for a
-/// moment, waiting none.
+/// others wait: they should have a limit, after which they have not come. Coming takes the barrier's lock for
+/// a moment, waiting none.
 ///
 /// ```
 /// use lwt_preemptive::shm::{Barrier, Pool};
@@ -77,6 +77,21 @@ fn leave(object: &Object, round: u64) -> Result<bool, ShmError> {
     Ok(true)
 }
 
+/// That one has come whose promise may be cancelled.
+struct Come {
+    object: Object,
+    round: u64,
+}
+
+impl Drop for Come {
+    fn drop(&mut self) {
+        if self.object.inner().is_here() {
+            // Does nothing if the round has ended.
+            let _ = leave(&self.object, self.round);
+        }
+    }
+}
+
 impl Barrier {
     const KIND: &'static str = "barrier";
     const SHAPE: u64 = object::shape::<(), ()>();
@@ -130,13 +145,18 @@ impl Barrier {
         }
     }
 
-    /// Comes; fulfilled when all have. A cancel does not undo that it has come.
+    /// Comes; fulfilled when all have. After a cancel it has not come.
     pub fn wait_async(&self) -> Promise<bool> {
         match arrive(&self.0) {
             Ok(None) => Promise::ready(true),
-            Ok(Some(round)) => event::promise_until(&self.0, Object::came, move |object, _| {
-                Ok(is_over(object, round)?.map(|()| false))
-            }),
+            Ok(Some(round)) => {
+                let come = Come { object: self.0.clone(), round };
+                event::promise_until(&self.0, Object::came, move |object, _| {
+                    // All of it is the promise's, not the number alone.
+                    let Come { round, .. } = &come;
+                    Ok(is_over(object, *round)?.map(|()| false))
+                })
+            }
             Err(error) => Promise::fail(error),
         }
     }

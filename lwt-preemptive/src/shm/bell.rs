@@ -105,9 +105,11 @@ fn enrol(inner: &Inner, number: u64) -> Result<(), Error> {
     if !state.helper {
         let (memory, shared) = (inner.memory.clone(), inner.bell.shared.clone());
         let bell = layout::lease(inner.me().index()) + layout::LEASE_BELL;
+        // Before the wait is announced, so that no ring is missed.
+        let heard = memory.half(bell).load(SeqCst);
         let helper = thread::Builder::new().name("lwt-shm".to_owned()).stack_size(128 << 10);
         helper
-            .spawn(move || help(&memory, bell, &shared))
+            .spawn(move || help(&memory, bell, heard, &shared))
             .map_err(|error| ShmError::System { call: "clone", error })?;
         state.helper = true;
     }
@@ -128,10 +130,9 @@ fn wake(number: u64) {
 }
 
 /// The helper's life.
-fn help(memory: &Memory, at: u64, shared: &Shared) {
+fn help(memory: &Memory, at: u64, mut heard: u32, shared: &Shared) {
     let bell = memory.half(at);
-    let mut nap = SHORTEST_NAP;
-    let mut heard = bell.load(SeqCst);
+    let (mut nap, mut told) = (SHORTEST_NAP, Instant::now());
     loop {
         let waits = |state: &mut State| state.loops.is_empty() && !state.stop;
         let state = shared.changed.wait_while(shared.state(), waits).unwrap_or_else(PoisonError::into_inner);
@@ -140,13 +141,14 @@ fn help(memory: &Memory, at: u64, shared: &Shared) {
         if stop {
             return tell(shared);
         }
-        let asleep = Instant::now();
         sys::futex_wait(bell, heard, Some(nap));
         let rung = bell.load(SeqCst);
-        if rung != heard || asleep.elapsed() >= nap {
+        // By the clock: a signal may have ended the sleep.
+        if rung != heard || told.elapsed() >= nap {
             nap = if rung == heard { (2 * nap).min(LONGEST_NAP) } else { SHORTEST_NAP };
             heard = rung;
             tell(shared);
+            told = Instant::now();
         }
     }
 }

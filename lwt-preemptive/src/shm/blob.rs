@@ -8,6 +8,8 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use lwt_unix::process::Lent;
+
 use super::block::{Block, Head, KEPT, NOBODY, State};
 use super::error::ShmError;
 use super::object::Place;
@@ -22,13 +24,16 @@ const BLOB: u64 = 0x626c_6f62_626c_6f62;
 ///
 /// If the process dies, its pins go with it.
 ///
+/// [`fork`](lwt_unix::process::fork()) is refused as long as one is there.
+///
 /// # Panics
-/// Looking at the bytes panics in a child made by `fork`, to which nothing of a pool belongs.
+/// Looking at the bytes panics in a child that was made by another fork: nothing of a pool belongs to it.
 pub struct Blob {
     hold: Hold,
     /// Where the bytes are in the pool.
     at: u64,
     length: usize,
+    _lent: Lent,
 }
 
 /// What keeps the bytes.
@@ -86,13 +91,15 @@ impl Blob {
     /// The blob of a pinned block.
     pub(super) fn pinned(inner: &Arc<Inner>, pin: Pin) -> Result<Blob, ShmError> {
         let (at, length) = (pin.at, length(inner.block(pin.at)?).ok_or(ShmError::Corrupt)?);
-        Ok(Blob { hold: Hold::Pinned { _pin: pin, inner: inner.clone() }, at, length })
+        let hold = Hold::Pinned { _pin: pin, inner: inner.clone() };
+        Ok(Blob { hold, at, length, _lent: Lent::new() })
     }
 
     /// The blob in a private block of this process.
     pub(super) fn own(inner: &Arc<Inner>, block: Block<'_>) -> Result<Blob, ShmError> {
         let length = length(block).ok_or(ShmError::Corrupt)?;
-        Ok(Blob { hold: Hold::Own { block: block.at, inner: inner.clone() }, at: block.at, length })
+        let hold = Hold::Own { block: block.at, inner: inner.clone() };
+        Ok(Blob { hold, at: block.at, length, _lent: Lent::new() })
     }
 
     /// The block, if it is this process's own.

@@ -16,6 +16,7 @@ use super::block::Block;
 use super::error::ShmError;
 use super::event;
 use super::line::{self, BOUND, END, FIRST, LEN, RING, positions};
+use super::lock::Held;
 use super::object::{self, Locked, Object, Place};
 use super::pin::Pin;
 use super::pool::Pool;
@@ -69,7 +70,7 @@ impl<H: ShmSafe> BytesQueue<H> {
     const KIND: &'static str = "bytes queue";
     const BODY: u64 = object::body::<H>();
 
-    /// Makes a queue for `bound` elements at most, or any number.
+    /// Makes a queue for `bound` elements at most, one at least, or any number.
     ///
     /// # Errors
     /// Those of growing the pool.
@@ -259,14 +260,14 @@ impl<H: ShmSafe> BytesQueue<H> {
     /// # Errors
     /// [`ShmError::Corrupt`].
     pub fn destroy(self) -> Result<(), ShmError> {
-        if let Ok(locked) = self.object.lock() {
-            self.object.mark_destroyed();
-            let inner = self.object.inner();
-            if let Some(ring) = self.object.linked(Self::BODY + RING) {
-                links(ring).try_for_each(|home| inner.replace(home, None))?;
-            }
-            drop(locked);
+        let inner = self.object.inner();
+        // Also if somebody died who was destroying it.
+        let held = Held::short(inner, self.object.block().half(object::LOCK));
+        self.object.mark_destroyed();
+        if let Some(ring) = self.object.linked(Self::BODY + RING) {
+            links(ring).try_for_each(|home| inner.replace(home, None))?;
         }
+        drop(held);
         self.object.destroy([Self::BODY + RING].into_iter())
     }
 }
@@ -289,16 +290,14 @@ fn link(object: &Object, body: u64, position: u64) -> Result<u64, ShmError> {
 
 /// Puts in what is there to be put in, if there is room.
 fn push(object: &Object, body: u64, new: &mut Option<Blob>) -> Result<Option<()>, ShmError> {
-    let bound = object.block().word(body + BOUND).load(Relaxed);
     // Without the lock first: who waits looks often.
-    let (first, end) = positions(object.block(), body);
-    if end.saturating_sub(first) >= bound {
+    if line::is_full(object.block(), body) {
         return object.check().map(|()| None);
     }
     let locked = object.lock()?;
     let (first, end) = positions(locked.block, body);
     let count = end.checked_sub(first).ok_or(ShmError::Corrupt)?;
-    if count >= bound {
+    if count >= locked.block.word(body + BOUND).load(Relaxed) {
         return Ok(None);
     }
     let ring = match object.linked(body + RING) {
@@ -317,7 +316,7 @@ fn push(object: &Object, body: u64, new: &mut Option<Blob>) -> Result<Option<()>
     Ok(Some(()))
 }
 
-/// Links a ring of twice the room, or the first one.
+/// Links a ring of twice the room in place of a full one, or the first one.
 #[cold]
 fn grow<'a>(
     object: &'a Object,
@@ -327,17 +326,14 @@ fn grow<'a>(
 ) -> Result<Block<'a>, ShmError> {
     let (first, end) = positions(locked.block, body);
     let (room, inner) = (old.map_or(0, |old| old.len / LINK), object.inner());
-    if end - first > room {
+    if end - first != room {
         return Err(ShmError::Corrupt);
     }
     let bound = locked.block.word(body + BOUND).load(Relaxed);
     let places = room.saturating_mul(2).max(16).min(bound.max(room + 1)).max(2);
     if let Some(old) = old {
-        let live: Vec<u64> = (first..end).map(|position| link_in(old, position)).collect();
-        for home in links(old).filter(|home| !live.contains(home)) {
-            inner.replace(home, None)?;
-        }
-        live.into_iter().try_for_each(|home| inner.settle_link(home))?;
+        // It is full: all its links count.
+        links(old).try_for_each(|home| inner.settle_link(home))?;
     }
     let new = inner.allocate(places.checked_mul(LINK).ok_or(ShmError::TooLarge)?)?;
     for home in links(new) {

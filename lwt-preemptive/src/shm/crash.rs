@@ -26,11 +26,12 @@ mod tests {
 
     use super::*;
     use crate::shm::{
-        Array, Buffer, BytesMap, BytesQueue, BytesReference, LockError, Mailbox, Map, Mutex, Place, Pool,
-        Queue, Reference, Semaphore, ShmError,
+        Array, Buffer, BytesMap, BytesQueue, BytesReference, LockError, Mailbox, Map, Matrix, Mutex, Place,
+        Pool, Queue, Reference, Semaphore, ShmError,
     };
 
-    const NAME: &str = "shm::crash::tests::a_death_before_any_access_leaves_all_whole";
+    const WORKS: &str = "shm::crash::tests::a_death_before_any_access_leaves_all_whole";
+    const DESTROYS: &str = "shm::crash::tests::what_a_death_left_of_a_destruction_is_destroyed_by_another";
     const ROLE: &str = "LWT_SHM_CRASH";
 
     struct All {
@@ -39,7 +40,8 @@ mod tests {
         map: Map<u64, [u64; 2]>,
         bytes: BytesReference,
         reference: Reference<[u64; 2]>,
-        array: Array<[u64; 2]>,
+        array: Array<[u64; 2], [u64; 2]>,
+        matrix: Matrix<[u64; 2]>,
         buffer: Buffer,
         mailbox: Mailbox,
         semaphore: Semaphore,
@@ -48,7 +50,7 @@ mod tests {
     }
 
     /// What is done, again and again, until a process gets through it.
-    const WORK: [(&str, fn(&All) -> Result<(), ShmError>); 18] = [
+    const WORK: [(&str, fn(&All) -> Result<(), ShmError>); 22] = [
         ("mutex", |all| {
             let mut guard = match all.mutex.lock() {
                 Err(LockError::OwnerDied(died)) => died.recover(),
@@ -79,6 +81,10 @@ mod tests {
             all.map.insert(7, [7, !7])?;
             all.map.iter().try_for_each(|item| item.map(drop))
         }),
+        ("entry", |all| {
+            all.map.entry(7)?.and_modify(|[n, _]| [n + 1, !(n + 1)])?.or_insert([7, !7])?;
+            all.words.entry(&text(7))?.and_modify(<[u8]>::to_vec)?.or_insert(&text(!7)).map(drop)
+        }),
         ("bytes", |all| {
             all.bytes.set(Some(&[1; 100]))?;
             let read = all.bytes.get()?;
@@ -86,11 +92,22 @@ mod tests {
             drop(read);
             all.bytes.set(None)
         }),
+        ("compare", |all| {
+            all.bytes.set(Some(&[1; 100]))?;
+            drop(all.bytes.compare_and_set(None, Some(&[3; 100]))?);
+            all.bytes.compare_and_set(Some(&[1; 100]), Some(&[2; 100])).map(drop)
+        }),
         ("reference", |all| all.reference.update(|[n, _]| [n + 1, !(n + 1)]).map(drop)),
         ("array", |all| {
             let len = all.array.len()?;
             all.array.grow(len + 70, [3, !3])?;
             all.array.set(len, [4, !4]).map(drop)
+        }),
+        ("header", |all| all.array.update_header(|[n, _]| [n + 1, !(n + 1)]).map(drop)),
+        ("matrix", |all| {
+            all.matrix.set(0, 1, [5, !5])?;
+            all.matrix.update(0, 1, |[n, _]| [n + 1, !(n + 1)])?;
+            all.matrix.set_row(1, &[[6, !6]; 3]).map(drop)
         }),
         ("buffer", |all| {
             all.buffer.add(&[9; 3000])?;
@@ -150,7 +167,8 @@ mod tests {
                 map: Map::create(pool, ())?,
                 bytes: BytesReference::create(pool, ())?,
                 reference: Reference::create(pool, [0, !0], ())?,
-                array: Array::create(pool, 1, [0, !0], ())?,
+                array: Array::create(pool, 1, [0, !0], [0, !0])?,
+                matrix: Matrix::create(pool, 2, 3, [0, !0], ())?,
                 buffer: Buffer::create(pool, None, ())?,
                 mailbox: Mailbox::create(pool, 200)?,
                 semaphore: Semaphore::create(pool, 3)?,
@@ -169,6 +187,7 @@ mod tests {
                 all.semaphore.place(),
                 all.words.place(),
                 all.lines.place(),
+                all.matrix.place(),
             ];
             for (index, place) in places.into_iter().enumerate() {
                 pool.publish(&index.to_string(), place)?;
@@ -190,6 +209,7 @@ mod tests {
                 semaphore: Semaphore::open(pool, place(8))?,
                 words: BytesMap::open(pool, place(9))?,
                 lines: BytesQueue::open(pool, place(10))?,
+                matrix: Matrix::open(pool, place(11))?,
             })
         }
 
@@ -223,6 +243,10 @@ mod tests {
             }
             whole(self.reference.get()?);
             self.array.to_vec()?.into_iter().for_each(whole);
+            whole(self.array.header()?);
+            for row in 0..2 {
+                self.matrix.row(row)?.expect("a row").into_iter().for_each(whole);
+            }
             let contents = self.buffer.contents()?;
             assert!(contents.len() % 3000 == 0 && contents.iter().all(|byte| *byte == 9));
             let receiver = self.mailbox.receiver()?;
@@ -261,6 +285,7 @@ mod tests {
             self.bytes.destroy()?;
             self.reference.destroy()?;
             self.array.destroy()?;
+            self.matrix.destroy()?;
             self.buffer.destroy()?;
             self.mailbox.destroy()?;
             self.words.destroy()?;
@@ -269,10 +294,33 @@ mod tests {
         }
     }
 
-    fn child(role: String, pool: &Pool) -> ExitStatus {
+    /// In a child: what it has to do, its pool, and that it will die at the point that it was given.
+    fn role() -> Option<(String, Pool, All)> {
+        let role = std::env::var(ROLE).ok()?;
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().expect("a descriptor");
+        let pool = Pool::receive(&UnixStream::from(socket)).expect("a pool");
+        let all = All::open(&pool).expect("opened");
+        let (work, point) = role.split_once(' ').expect("two words");
+        LEFT.store(point.parse().expect("a number"), Relaxed);
+        Some((work.to_owned(), pool, all))
+    }
+
+    /// All points in a row are many: usually some of them, others each time.
+    fn stride() -> u64 {
+        std::env::var("LWT_SHM_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(101)
+    }
+
+    /// Whether a child has died at its point; else it has done all that it had to.
+    fn has_died(status: ExitStatus, at: &str) -> bool {
+        let killed = std::os::unix::process::ExitStatusExt::signal(&status) == Some(libc::SIGKILL);
+        assert!(killed || status.success(), "{at}: {status}");
+        killed
+    }
+
+    fn child(name: &str, role: &str, pool: &Pool) -> ExitStatus {
         let (ours, theirs) = UnixStream::pair().expect("sockets");
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args([NAME, "--exact", "--test-threads=1"])
+            .args([name, "--exact", "--test-threads=1"])
             .env(ROLE, role)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
@@ -285,40 +333,67 @@ mod tests {
 
     #[test]
     fn a_death_before_any_access_leaves_all_whole() {
-        if let Ok(role) = std::env::var(ROLE) {
-            let socket = std::io::stdin().as_fd().try_clone_to_owned().expect("a descriptor");
-            let pool = Pool::receive(&UnixStream::from(socket)).expect("a pool");
-            let all = All::open(&pool).expect("opened");
-            let (work, point) = role.split_once(' ').expect("two words");
-            LEFT.store(point.parse().expect("a number"), Relaxed);
+        if let Some((work, _pool, all)) = role() {
             let (_, work) = WORK.iter().find(|(name, _)| *name == work).expect("some work");
             work(&all).expect("done");
             LEFT.store(u64::MAX / 2, Relaxed);
             return;
         }
-        // All points in a row are many: usually some of them, others each time.
-        let stride = std::env::var("LWT_SHM_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(101);
-        lwt_unix::entry::guarded(NAME, move || {
+        let stride = stride();
+        lwt_unix::entry::guarded(WORKS, move || {
             for (work, _) in WORK {
                 let pool = Pool::create().expect("a pool");
                 let all = All::create(&pool).expect("made");
                 let mut point = u64::from(std::process::id()) % stride;
                 loop {
-                    let status = child(format!("{work} {point}"), &pool);
+                    let at = format!("{work} {point}");
+                    let status = child(WORKS, &at, &pool);
                     if let Err(error) = all.check(&pool) {
-                        panic!("{work}, point {point}: {error}");
+                        panic!("{at}: {error}");
                     }
-                    if status.success() {
+                    if !has_died(status, &at) {
                         break;
                     }
-                    let killed =
-                        std::os::unix::process::ExitStatusExt::signal(&status) == Some(libc::SIGKILL);
-                    assert!(killed, "{work}, point {point}: {status}");
                     point += stride.min(1 + point / 4);
                 }
                 all.destroy().expect("destroyed");
                 let stats = pool.stats();
                 assert_eq!((stats.blocks, stats.used, stats.retired), (0, 0, 0), "after {work}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_a_death_left_of_a_destruction_is_destroyed_by_another() {
+        if let Some((_, _pool, all)) = role() {
+            all.destroy().expect("destroyed");
+            LEFT.store(u64::MAX / 2, Relaxed);
+            return;
+        }
+        let stride = stride();
+        lwt_unix::entry::guarded(DESTROYS, move || {
+            let mut point = u64::from(std::process::id()) % stride;
+            loop {
+                let pool = Pool::create().expect("a pool");
+                let all = All::create(&pool).expect("made");
+                for n in 0..4 {
+                    all.queue.push([n, !n]).expect("pushed");
+                    all.map.insert(n, [n, !n]).expect("inserted");
+                    all.words.insert(&text(n), &text(!n)).expect("inserted");
+                    all.lines.push(&text(n)).expect("pushed");
+                }
+                all.bytes.set(Some(&[1; 100])).expect("set");
+                all.buffer.add(&[9; 3000]).expect("added");
+                let at = format!("destroy {point}");
+                let status = child(DESTROYS, &at, &pool);
+                pool.sweep().expect("swept");
+                all.destroy().expect("destroyed");
+                let stats = pool.stats();
+                assert_eq!((stats.blocks, stats.used, stats.retired), (0, 0, 0), "{at}");
+                if !has_died(status, &at) {
+                    break;
+                }
+                point += stride.min(1 + point / 4);
             }
         });
     }

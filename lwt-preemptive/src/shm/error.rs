@@ -43,7 +43,7 @@ pub enum ShmError {
     TooManyPins,
     /// A value could not be archived.
     NotStorable,
-    /// Somebody else is the receiver already.
+    /// Somebody else has it already: is the receiver of the mailbox, or serves at the path.
     Taken,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for ShmError {
             ShmError::OwnerDied => f.write_str("a holder of the lock has died"),
             ShmError::TooManyPins => f.write_str("too many blocks of the pool are being read"),
             ShmError::NotStorable => f.write_str("the value cannot be archived"),
-            ShmError::Taken => f.write_str("there is a receiver already"),
+            ShmError::Taken => f.write_str("somebody else has it already"),
         }
     }
 }
@@ -74,6 +74,16 @@ impl std::error::Error for ShmError {
         match self {
             ShmError::System { error, .. } => Some(error),
             _ => None,
+        }
+    }
+}
+
+/// The system's error as it was, others with their words.
+impl From<ShmError> for io::Error {
+    fn from(error: ShmError) -> io::Error {
+        match error {
+            ShmError::System { error, .. } => error,
+            other => io::Error::other(other),
         }
     }
 }

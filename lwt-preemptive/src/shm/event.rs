@@ -20,7 +20,6 @@ use lwt_core::{Error, Promise};
 use super::bell;
 use super::block::Block;
 use super::error::ShmError;
-use super::layout;
 use super::object::Object;
 use super::pool::Inner;
 use super::sys;
@@ -90,7 +89,7 @@ impl<'a> Event<'a> {
         }
         let waiting = self.processes().swap(0, SeqCst);
         if waiting != 0 {
-            for index in (0..layout::leases(&inner.memory)).filter(|index| waiting >> (index % 64) & 1 != 0) {
+            for index in (0..inner.memory.leases).filter(|index| waiting >> (index % 64) & 1 != 0) {
                 bell::ring(&inner.memory, index);
             }
         }

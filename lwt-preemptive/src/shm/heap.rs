@@ -18,7 +18,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
-use std::thread;
+use std::{fs, io, thread};
 
 use super::block::{Block, HEADER, Head, KEPT, NOBODY, State, class_of, size_of_class};
 use super::error::ShmError;
@@ -31,8 +31,20 @@ use super::sys;
 /// small.
 const LEAST_STEP: u64 = 64 << 10;
 const MOST_STEP: u64 = 64 << 20;
-/// As much is asked for in one system call: an interrupted call begins anew.
-const PORTION: u64 = 16 << 20;
+/// As much is asked for in one system call: older kernels begin anew after a signal, and some profilers send
+/// one each millisecond.
+const PORTION: u64 = 1 << 20;
+
+/// How many bytes the system has to give, as far as it says. Asked for more it does not refuse, but ends
+/// processes until it has them.
+fn available() -> u64 {
+    let about = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let bytes = |name: &str| {
+        let line = about.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+    };
+    bytes("MemAvailable:").map_or(u64::MAX, |free| free + bytes("SwapFree:").unwrap_or(0))
+}
 
 /// A linked block that belongs to a living process after as many looks is damage.
 const SWEEPS: u32 = 100_000;
@@ -43,12 +55,20 @@ impl Inner {
         let class = class_of(len).ok_or(ShmError::TooLarge)?;
         let block = match self.pop(class) {
             Some(block) => block,
-            None => self.cut(class)?,
+            // Before it is refused, what the dead have left is looked through.
+            None => self.cut(class).or_else(|error| self.reclaim(class).ok_or(error))?,
         };
         // A reader without a pin that sees anything of what is written into it now also sees that the block
         // was taken out of its home before.
         fence(Release);
         Ok(block)
+    }
+
+    /// A block that a dead process has had, if somebody has died.
+    #[cold]
+    fn reclaim(&self, class: u8) -> Option<Block<'_>> {
+        self.has_dead().then(|| self.sweep().ok())?;
+        self.pop(class)
     }
 
     /// Frees a private block.
@@ -122,6 +142,9 @@ impl Inner {
         let _held = Held::short(self, self.memory.half(layout::TOP_LOCK));
         let top = self.memory.word(layout::TOP);
         let from = top.load(Relaxed);
+        if from < layout::start(self.memory.leases) || !from.is_multiple_of(16) {
+            return Err(ShmError::Corrupt);
+        }
         let end = from.checked_add(HEADER + size_of_class(class)).ok_or(ShmError::Corrupt)?;
         self.reach(end)?;
         let block = Block::cut(&self.memory, from + HEADER, class, self.me());
@@ -146,6 +169,10 @@ impl Inner {
     }
 
     fn extend(&self, mut from: u64, end: u64) -> Result<(), ShmError> {
+        if end.saturating_sub(from) > PORTION && end - from > available() {
+            let error = io::Error::from_raw_os_error(libc::ENOMEM);
+            return Err(ShmError::System { call: "fallocate", error });
+        }
         while from < end {
             let len = (end - from).min(PORTION);
             self.memory.extend(from, len)?;
@@ -221,7 +248,7 @@ impl Inner {
     /// All blocks, from the first to the top.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         let end = self.memory.word(layout::TOP).load(Acquire);
-        let mut at = layout::start(layout::leases(&self.memory)) + HEADER;
+        let mut at = layout::start(self.memory.leases) + HEADER;
         std::iter::from_fn(move || {
             if at >= end {
                 return None;
@@ -230,5 +257,26 @@ impl Inner {
             at = block.at + block.len + HEADER;
             Some(block)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lwt_unix::faults::{Plan, Rule};
+
+    use super::ShmError;
+    use crate::shm::PoolOptions;
+
+    #[test]
+    fn more_than_the_system_has_is_not_asked_for() {
+        let pool = PoolOptions::new().limit(1 << 45).create().expect("a pool");
+        let faults = Plan::seeded(1).with(Rule::on(["fallocate"]).error(libc::ENOSPC)).install();
+        let refused = pool.0.reach(1 << 44).expect_err("16 TiB");
+        assert_eq!(faults.injected(), 0);
+        let no_memory = matches!(&refused, ShmError::System { error, .. }
+            if error.raw_os_error() == Some(libc::ENOMEM));
+        assert!(no_memory, "{refused}");
+        drop(faults);
+        pool.0.reach(1 << 25).expect("32 MiB");
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn room(leases: u32) -> u64 {
 impl<'a> Holders<'a> {
     /// The table at `offset` of the locked structure.
     pub(super) fn new(inner: &'a Inner, locked: &Locked<'a>, offset: u64) -> Holders<'a> {
-        let leases = super::layout::leases(&inner.memory) as usize;
+        let leases = inner.memory.leases as usize;
         let holders = Holders {
             inner,
             total: locked.block.word(offset),

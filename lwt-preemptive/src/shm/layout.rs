@@ -9,11 +9,6 @@
 //!    ...  blocks, side by side up to the top: a header of 32 bytes, then the payload
 //! ```
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use super::lease;
-use super::memory::Memory;
-
 pub(super) const MAGIC: u64 = 0x6c77_742d_706f_6f6c;
 /// Changes with anything that this file or the structures write.
 pub(super) const VERSION: u64 = 2;
@@ -21,7 +16,7 @@ pub(super) const VERSION: u64 = 2;
 pub(super) const MAGIC_AT: u64 = 0;
 pub(super) const VERSION_AT: u64 = 8;
 pub(super) const LIMIT: u64 = 16;
-const LEASES: u64 = 24;
+pub(super) const LEASES: u64 = 24;
 pub(super) const TOP: u64 = 32;
 pub(super) const TOP_LOCK: u64 = 40;
 pub(super) const DIRECTORY_LOCK: u64 = 48;
@@ -53,15 +48,6 @@ pub(super) const PINS: u32 = 116;
 pub(super) const LEASE_MORE: u64 = LEASE_PINS + 8 * PINS as u64;
 pub(super) const PAGES: u32 = 8;
 pub(super) const PAGE_PINS: u32 = 512;
-
-/// How many leases there are. What the memory says is not believed beyond the most.
-pub(super) fn leases(memory: &Memory) -> u32 {
-    (memory.word(LEASES).load(Relaxed) as u32).min(lease::MOST)
-}
-
-pub(super) fn set_leases(memory: &Memory, count: u32) {
-    memory.word(LEASES).store(count.into(), Relaxed);
-}
 
 pub(super) fn list(class: u8) -> u64 {
     LISTS + u64::from(class) * LIST

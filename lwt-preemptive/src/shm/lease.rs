@@ -73,7 +73,7 @@ pub(crate) fn count_forks() {
 pub(super) fn take(memory: &Memory) -> Result<(Id, bool), ShmError> {
     count_forks();
     let given_back = |index: &u32| memory.word(layout::lease(*index)).load(Acquire) & LIVE == 0;
-    let all = 0..layout::leases(memory);
+    let all = 0..memory.leases;
     for index in all.clone().filter(given_back).chain(all) {
         if !sys::lock_byte(memory.file(), index.into())? {
             continue;
@@ -106,7 +106,7 @@ pub(super) fn is_alive(memory: &Memory, me: Id, id: Id) -> bool {
     if id == me {
         return true;
     }
-    if id.0 == 0 || id.index() >= layout::leases(memory) {
+    if id.0 == 0 || id.index() >= memory.leases {
         return false;
     }
     let state = memory.word(layout::lease(id.index()));
@@ -117,11 +117,13 @@ pub(super) fn is_alive(memory: &Memory, me: Id, id: Id) -> bool {
 
 /// The ids of the leases that are in use, as their records have them, and the numbers of their processes.
 pub(super) fn holders(memory: &Memory) -> impl Iterator<Item = (Id, u32)> + '_ {
-    (0..layout::leases(memory)).filter_map(|index| {
+    (0..memory.leases).filter_map(|index| {
         let record = layout::lease(index);
         let state = memory.word(record).load(SeqCst);
         let pid = memory.word(record + layout::LEASE_PID).load(Relaxed);
-        (state & LIVE != 0).then_some((Id(state as u32), pid as u32))
+        let id = Id(state as u32);
+        // Another lease's id would be damage.
+        (state & LIVE != 0 && id.index() == index).then_some((id, pid as u32))
     })
 }
 
@@ -134,6 +136,6 @@ pub(super) fn mark_dead(memory: &Memory, dead: Id) -> bool {
 /// Whether the record of the lease shows that `id` is not its holder any more. A holder that died and has not
 /// been marked is not gone.
 pub(super) fn is_gone(memory: &Memory, id: Id) -> bool {
-    id.index() >= layout::leases(memory)
+    id.index() >= memory.leases
         || memory.word(layout::lease(id.index())).load(SeqCst) != LIVE | u64::from(id.0)
 }

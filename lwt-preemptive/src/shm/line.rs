@@ -38,6 +38,15 @@ pub(super) fn positions(block: Block<'_>, body: u64) -> (u64, u64) {
     (first, block.word(body + END).load(Acquire))
 }
 
+/// Whether there is no room, as one sees it without the lock: if so, there was none at one moment.
+#[inline]
+pub(super) fn is_full(block: Block<'_>, body: u64) -> bool {
+    // The end first, so that the elements are not taken for more than they are.
+    let end = block.word(body + END).load(Acquire);
+    let first = block.word(body + FIRST).load(Acquire);
+    end.saturating_sub(first) >= block.word(body + BOUND).load(Relaxed)
+}
+
 /// How many elements there are, at a moment that may be over already.
 pub(super) fn count(object: &Object, body: u64) -> Result<usize, ShmError> {
     object.check()?;

@@ -193,7 +193,8 @@ impl FoundPool {
 }
 
 impl Rendezvous {
-    /// The paths in a directory at which pools are served, or were by programs that are dead.
+    /// The paths in a directory at which pools are served, or were by programs that are dead: those of this
+    /// user, or of all users if it may read all files.
     ///
     /// # Errors
     /// The system's.

@@ -91,6 +91,7 @@ fn acquire_slow(inner: &Inner, word: &AtomicU32, deadline: Option<Instant>) -> R
             hint::spin_loop();
         }
     }
+    let mut looked = Instant::now();
     loop {
         let seen = word.load(Relaxed);
         if seen & !SLEEPERS == 0 {
@@ -100,16 +101,18 @@ fn acquire_slow(inner: &Inner, word: &AtomicU32, deadline: Option<Instant>) -> R
             }
             continue;
         }
-        let Some(limit) = slice(deadline) else { return Err(ShmError::TimedOut) };
         if seen & SLEEPERS == 0 && word.compare_exchange(seen, seen | SLEEPERS, Relaxed, Relaxed).is_err() {
             continue;
         }
-        let before = Instant::now();
+        // Not before the bit: who was woken and goes away leaves it to wake the next.
+        let Some(limit) = slice(deadline) else { return Err(ShmError::TimedOut) };
         sys::futex_wait(word, seen | SLEEPERS, Some(limit));
-        if before.elapsed() >= limit
-            && let Some(got) = steal(inner, word, word.load(Relaxed))
-        {
-            return Ok(got);
+        // By the clock, and not by how a sleep has ended: signals may come more often than a slice is over.
+        if looked.elapsed() >= limit {
+            if let Some(got) = steal(inner, word, word.load(Relaxed)) {
+                return Ok(got);
+            }
+            looked = Instant::now();
         }
     }
 }

@@ -91,8 +91,9 @@ fn send(object: &Object, message: &[u8]) -> Result<Option<()>, ShmError> {
         return Err(ShmError::TooLarge);
     }
     let (first, end) = (object.block().word(body() + FIRST), object.block().word(body() + END));
-    // A beginning behind the end would be damage: as if the box were full.
-    let full = || ring.len.saturating_sub(end.load(Relaxed).wrapping_sub(first.load(Acquire))) < need;
+    // The end is read first, so that the messages are not taken for more than they are. Without the lock it
+    // may be an old one, and the beginning be behind it.
+    let full = || ring.len.saturating_sub(end.load(Acquire).saturating_sub(first.load(Acquire))) < need;
     // Without the lock first: who waits looks often.
     if full() {
         return object.check().map(|()| None);
@@ -145,8 +146,11 @@ impl Mailbox {
     /// multiple of eight, and eight more (`create_camlbox`).
     ///
     /// # Errors
-    /// Those of growing the pool.
+    /// [`ShmError::TooLarge`], and those of growing the pool.
     pub fn create(pool: &Pool, bytes: usize) -> Result<Mailbox, ShmError> {
+        if isize::try_from(bytes).is_err() {
+            return Err(ShmError::TooLarge);
+        }
         let room = words(bytes).max(64);
         let object = Object::create(pool, Self::KIND, Self::SHAPE, &(), RING + room, |block, at| {
             block.word(at + ROOM).store(room, Relaxed);
@@ -216,7 +220,8 @@ impl Mailbox {
         }
     }
 
-    /// Destroys the box with its messages. Whoever waits is told.
+    /// Destroys the box: no message comes into it any more, and the receiver is told when it has taken those
+    /// that have. Whoever waits is told.
     ///
     /// # Errors
     /// [`ShmError::Corrupt`].

@@ -120,6 +120,13 @@ impl<T: ShmSafe, H: ShmSafe> Matrix<T, H> {
         Ok(there.then(|| Self::BODY + ELEMENTS + index * Elements::<T>::STEP))
     }
 
+    /// The offset of a row, if there is one.
+    fn row_offset(&self, row: usize) -> Result<Option<u64>, ShmError> {
+        self.object.check()?;
+        let there = (row as u64) < self.rows;
+        Ok(there.then(|| Self::BODY + ELEMENTS + row as u64 * self.columns * Elements::<T>::STEP))
+    }
+
     /// The lock, if writing needs it.
     #[inline]
     fn lock(&self) -> Result<Option<Locked<'_>>, ShmError> {
@@ -163,10 +170,7 @@ impl<T: ShmSafe, H: ShmSafe> Matrix<T, H> {
     /// # Errors
     /// As [`get`](Matrix::get).
     pub fn row(&self, row: usize) -> Result<Option<Vec<T>>, ShmError> {
-        if self.columns == 0 && (row as u64) < self.rows {
-            return self.object.check().map(|()| Some(Vec::new()));
-        }
-        let offset = self.offset(row, 0)?;
+        let offset = self.row_offset(row)?;
         offset.map(|offset| Elements::read_all(self.object.block(), offset, self.columns)).transpose()
     }
 
@@ -176,7 +180,7 @@ impl<T: ShmSafe, H: ShmSafe> Matrix<T, H> {
     /// # Errors
     /// [`ShmError::Destroyed`].
     pub fn set_row(&self, row: usize, values: &[T]) -> Result<bool, ShmError> {
-        let Some(offset) = self.offset(row, 0)? else { return Ok(false) };
+        let Some(offset) = self.row_offset(row)? else { return Ok(false) };
         let values = &values[..values.len().min(self.columns as usize)];
         let _locked = self.lock()?;
         Elements::write_all(self.object.block(), offset, values);

@@ -25,6 +25,8 @@ pub(super) struct Memory {
     start: NonNull<u8>,
     /// The length of the mapping.
     room: usize,
+    /// How many leases the pool has. Asked for once: the memory may be damaged later.
+    pub(super) leases: u32,
     /// How much of it the file has for sure.
     known: AtomicU64,
     file: OwnedFd,
@@ -45,15 +47,16 @@ impl Width for AtomicU64 {}
 const WORD: usize = size_of::<u64>();
 
 impl Memory {
-    /// Maps `room` bytes of a file that is sealed against shrinking, or refuses one that is not.
-    pub(super) fn new(file: OwnedFd, room: u64) -> Result<Memory, ShmError> {
+    /// Maps `room` bytes of a file that is sealed against shrinking, or refuses one that is not. The pool in
+    /// it has so many leases.
+    pub(super) fn new(file: OwnedFd, room: u64, leases: u32) -> Result<Memory, ShmError> {
         if !sys::is_sealed(file.as_fd()) {
             return Err(ShmError::NotAPool);
         }
         let room = usize::try_from(room).map_err(|_| ShmError::NotAPool)?;
         let known = sys::length(file.as_fd())?.min(room as u64);
         let start = sys::mmap(file.as_fd(), room)?;
-        Ok(Memory { start, room, known: AtomicU64::new(known), file })
+        Ok(Memory { start, room, leases, known: AtomicU64::new(known), file })
     }
 
     pub(super) fn file(&self) -> BorrowedFd<'_> {

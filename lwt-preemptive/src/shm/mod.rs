@@ -20,8 +20,8 @@
 //! | [`RwLock`], [`Once`], [`Barrier`] | | – |
 //!
 //! What waits has three forms: `try_…`, which does not, a plain one, which blocks its thread, with a limit of
-//! time if one wants, and `…_async`, a promise. However many promises wait, they take one thread for each
-//! pool of a process.
+//! time if one wants, and `…_async`, a promise, which is rejected with what the plain one fails with. However
+//! many promises wait, they take one thread for each pool of a process.
 //!
 //! ```
 //! use lwt_preemptive::shm::{Map, Pool, Queue};
@@ -151,7 +151,7 @@ pub use self::queue::Queue;
 pub use self::reference::{BytesReference, Reference};
 pub use self::rendezvous::Rendezvous;
 #[cfg(feature = "worker")]
-pub use self::rich::{Archivable, Rich, RichMap, RichQueue, RichReference};
+pub use self::rich::{Archivable, Rich, RichEntry, RichMap, RichQueue, RichReference};
 pub use self::rwlock::{RwLock, RwReadGuard, RwWriteGuard};
 pub use self::safe::{SHAPE_START, ShmSafe, shape_number, shape_text};
 pub use self::semaphore::{Permits, Semaphore};

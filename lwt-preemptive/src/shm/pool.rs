@@ -76,10 +76,10 @@ impl PoolOptions {
         let file = sys::memfd_create(FILE_NAME)?;
         sys::fallocate(file.as_fd(), 0, start.next_multiple_of(4096))?;
         sys::seal(file.as_fd())?;
-        let memory = Memory::new(sys::reopen(file.as_fd())?, limit)?;
+        let memory = Memory::new(sys::reopen(file.as_fd())?, limit, self.processes)?;
         memory.word(layout::VERSION_AT).store(layout::VERSION, Relaxed);
         memory.word(layout::LIMIT).store(limit, Relaxed);
-        layout::set_leases(&memory, self.processes);
+        memory.word(layout::LEASES).store(self.processes.into(), Relaxed);
         memory.word(layout::TOP).store(start, Relaxed);
         memory.word(layout::MAGIC_AT).store(layout::MAGIC, Release);
         let (pool, _) = Pool::new(file, memory)?;
@@ -175,7 +175,7 @@ impl Pool {
     /// [`ShmError::NotAPool`], [`ShmError::TooManyProcesses`], and the system's.
     pub fn attach(file: OwnedFd) -> Result<Pool, ShmError> {
         let (pool, died) = Pool::open(file)?;
-        if died || lease::holders(&pool.0.memory).any(|(id, _)| !pool.0.is_alive(id)) {
+        if died || pool.0.has_dead() {
             pool.sweep()?;
         }
         Ok(pool)
@@ -188,9 +188,13 @@ impl Pool {
 
     /// Attaches; the flag says that it has taken the place of one that is dead.
     fn open(file: OwnedFd) -> Result<(Pool, bool), ShmError> {
+        // Opening a device, say, is not nothing.
+        if !sys::is_sealed(file.as_fd()) {
+            return Err(ShmError::NotAPool);
+        }
         // Opened anew: the byte locks of a lease belong to an open file, and this one may be somebody else's
         // too.
-        let header = Memory::new(sys::reopen(file.as_fd())?, 4096)?;
+        let header = Memory::new(sys::reopen(file.as_fd())?, 4096, 0)?;
         if !header.has(0, 4096)
             || header.word(layout::MAGIC_AT).load(Acquire) != layout::MAGIC
             || header.word(layout::VERSION_AT).load(Relaxed) != layout::VERSION
@@ -198,9 +202,10 @@ impl Pool {
             return Err(ShmError::NotAPool);
         }
         let limit = header.word(layout::LIMIT).load(Relaxed);
+        let leases = header.word(layout::LEASES).load(Relaxed).min(lease::MOST.into()) as u32;
         drop(header);
-        let memory = Memory::new(sys::reopen(file.as_fd())?, limit)?;
-        if !memory.has(0, layout::start(layout::leases(&memory))) {
+        let memory = Memory::new(sys::reopen(file.as_fd())?, limit, leases)?;
+        if !memory.has(0, layout::start(leases)) {
             return Err(ShmError::NotAPool);
         }
         Pool::new(file, memory)
@@ -249,7 +254,8 @@ impl Pool {
     }
 
     /// Settles what dead processes have left in the pool, and says how many they were. Call it when a process
-    /// is known to have died; without it nothing hangs, but their memory is not reused.
+    /// is known to have died; without it nothing hangs, but their memory is not reused before somebody
+    /// attaches or the pool would be full.
     ///
     /// # Errors
     /// [`ShmError::Corrupt`], and the system's.

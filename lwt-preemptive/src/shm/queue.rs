@@ -61,7 +61,7 @@ impl<T: ShmSafe, H: ShmSafe> Queue<T, H> {
     /// The distance of two values in a ring.
     const STEP: u64 = if size_of::<T>() == 0 { 8 } else { room::<T>() };
 
-    /// Makes a queue for `bound` values at most, or any number (`create`).
+    /// Makes a queue for `bound` values at most, one at least, or any number (`create`).
     ///
     /// # Errors
     /// Those of growing the pool.
@@ -111,12 +111,8 @@ impl<T: ShmSafe, H: ShmSafe> Queue<T, H> {
     }
 
     fn push_by(&self, value: T, deadline: Option<Instant>) -> Result<(), ShmError> {
-        let full = |block: Block<'_>| {
-            let (first, end) = positions(block, Self::BODY);
-            end.wrapping_sub(first) >= block.word(Self::BODY + BOUND).load(Relaxed)
-        };
         event::wait_until(self.object.went(), deadline, |rested| {
-            if !rested && full(self.object.block()) {
+            if !rested && line::is_full(self.object.block(), Self::BODY) {
                 return self.object.check().map(|()| None);
             }
             Ok(self.try_push(value)?.then_some(()))

@@ -232,14 +232,15 @@ impl<H: ShmSafe> BytesReference<H> {
     /// # Errors
     /// [`ShmError::Destroyed`], [`ShmError::Corrupt`], [`ShmError::TooManyPins`].
     pub fn get(&self) -> Result<Option<Blob>, ShmError> {
+        let found = blob::read(self.object.inner(), self.object.home(Self::CELL))?;
         self.object.check()?;
-        blob::read(self.object.inner(), self.object.home(Self::CELL))
+        Ok(found)
     }
 
     /// Sets the bytes (`assign`). The ones before are freed when nobody looks at them any more.
     ///
     /// # Errors
-    /// [`ShmError::Destroyed`], and those of growing the pool; nothing is changed then.
+    /// As [`swap`](BytesReference::swap).
     pub fn set(&self, bytes: Option<&[u8]>) -> Result<(), ShmError> {
         self.swap(bytes).map(drop)
     }
@@ -247,7 +248,8 @@ impl<H: ShmSafe> BytesReference<H> {
     /// Sets the bytes, and gives the ones before.
     ///
     /// # Errors
-    /// As [`set`](BytesReference::set), and [`ShmError::TooManyPins`].
+    /// [`ShmError::Destroyed`], [`ShmError::TooManyPins`], and those of growing the pool; nothing is changed
+    /// then.
     pub fn swap(&self, bytes: Option<&[u8]>) -> Result<Option<Blob>, ShmError> {
         self.replace(bytes, |_| true).map(|(before, _)| before)
     }

@@ -6,14 +6,15 @@
 //! 1. *One server for each path*: it has a lock on the file beside it, `PATH.lock`, for as long as it lives,
 //!    and the kernel takes the lock away when it dies. Only the holder removes or replaces the socket. So a
 //!    second program that starts with the same path is refused, and what a crashed one left is taken over.
-//! 2. The socket is made under another name, gets its mode, and is then renamed: nobody finds one with other
-//!    rights.
+//! 2. The socket is made in a directory of its own that only this user may enter, gets its mode, and is then
+//!    moved to the path: nobody finds one with other rights.
 //! 3. The lock file is removed by its holder, while it has the lock; whoever has locked a file that is not
 //!    (any more) at the path begins anew.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,10 +25,13 @@ use std::time::Duration;
 use super::error::ShmError;
 use super::lease;
 use super::pool::Pool;
+use super::sys;
 
 /// The file beside a path that is locked.
 pub(super) const LOCK_ENDING: &str = ".lock";
+/// The directory beside it in which the socket is made, and the socket's name there.
 const NEW_ENDING: &str = ".new";
+const NEW_NAME: &str = "s";
 /// What stands in that file, so that nobody else's is taken for one.
 const MARK: &[u8] = b"lwt-pool\n";
 
@@ -39,6 +43,7 @@ const REST: Duration = Duration::from_millis(20);
 pub struct Rendezvous {
     path: PathBuf,
     stop: Arc<AtomicBool>,
+    listener: Arc<UnixListener>,
     thread: Option<JoinHandle<()>>,
     /// In which life of this process it was made: a forked child is not the one that serves.
     born: u32,
@@ -56,24 +61,53 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// What was to be removed is gone.
+fn removed(call: &'static str, done: io::Result<()>) -> Result<(), ShmError> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(call)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a socket, if there is one; anything else is not ours.
 fn remove_socket(path: &Path) -> Result<(), ShmError> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("unlink")(error)),
-            _ => Ok(()),
-        },
+        Ok(found) if found.file_type().is_socket() => removed("unlink", fs::remove_file(path)),
         Ok(_) => Err(failed("bind")(io::ErrorKind::AlreadyExists.into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed("stat")(error)),
     }
 }
 
-/// Takes the lock of a path, and makes its file if there is none and it may be `new`.
+/// Removes a path's socket, also one that was still being made. Its lock is the caller's.
+fn remove_sockets(path: &Path) -> Result<(), ShmError> {
+    let fresh = beside(path, NEW_ENDING);
+    remove_socket(&fresh.join(NEW_NAME))?;
+    removed("rmdir", fs::remove_dir(&fresh))?;
+    remove_socket(path)
+}
+
+/// Makes the socket at a path, the lock of which is the caller's.
+fn listen(path: &Path, mode: u32) -> Result<UnixListener, ShmError> {
+    remove_sockets(path)?;
+    let fresh = beside(path, NEW_ENDING);
+    let socket = fresh.join(NEW_NAME);
+    DirBuilder::new().mode(0o700).create(&fresh).map_err(failed("mkdir"))?;
+    let listener = UnixListener::bind(&socket).map_err(failed("bind"))?;
+    fs::set_permissions(&socket, Permissions::from_mode(mode)).map_err(failed("chmod"))?;
+    fs::rename(&socket, path).map_err(failed("rename"))?;
+    // If it stays, the next one removes it.
+    let _ = fs::remove_dir(&fresh);
+    Ok(listener)
+}
+
+/// Takes the lock of a path, and makes its file if there is none and it may be `new`: one that only this user
+/// may open, for whoever can read it could lock it.
 fn lock(path: &Path, new: bool) -> Result<File, ShmError> {
     loop {
-        let open = OpenOptions::new().read(true).write(true).create(new).truncate(false).open(path);
-        let file = open.map_err(failed("open"))?;
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create(new).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = open.open(path).map_err(failed("open"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ShmError::Taken),
@@ -86,6 +120,13 @@ fn lock(path: &Path, new: bool) -> Result<File, ShmError> {
             _ => {}
         }
     }
+}
+
+/// Whether a file has the mark.
+fn is_marked(lock: &Path) -> bool {
+    let small =
+        fs::symlink_metadata(lock).is_ok_and(|file| file.is_file() && file.len() == MARK.len() as u64);
+    small && fs::read(lock).is_ok_and(|text| text == MARK)
 }
 
 impl Pool {
@@ -109,29 +150,37 @@ impl Pool {
     /// ```
     ///
     /// # Errors
-    /// [`ShmError::Taken`] if a living program serves at this path; the system's.
+    /// [`ShmError::Taken`] if a living program serves at this path; the system's: `AlreadyExists` if
+    /// something else is there, or at the path with `.lock` behind it.
     pub fn serve(&self, path: impl AsRef<Path>, mode: u32) -> Result<Rendezvous, ShmError> {
         let path = path.as_ref().to_owned();
-        let mut lock = lock(&beside(&path, LOCK_ENDING), true)?;
+        let lock_path = beside(&path, LOCK_ENDING);
+        let mut lock = lock(&lock_path, true)?;
         if lock.metadata().map_err(failed("fstat"))?.len() == 0 {
             lock.write_all(MARK).map_err(failed("write"))?;
+        } else if !is_marked(&lock_path) {
+            return Err(failed("open")(io::ErrorKind::AlreadyExists.into()));
         }
-        let fresh = beside(&path, NEW_ENDING);
-        for old in [&fresh, &path] {
-            remove_socket(old)?;
-        }
-        let listener = UnixListener::bind(&fresh).map_err(failed("bind"))?;
-        fs::set_permissions(&fresh, Permissions::from_mode(mode)).map_err(failed("chmod"))?;
-        fs::rename(&fresh, &path).map_err(failed("rename"))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut rendezvous =
-            Rendezvous { path, stop: stop.clone(), thread: None, born: lease::forks(), _lock: lock };
+        let listener = listen(&path, mode).inspect_err(|_| {
+            let _ = remove_sockets(&path);
+            let _ = fs::remove_file(&lock_path);
+        })?;
+        let (listener, stop) = (Arc::new(listener), Arc::new(AtomicBool::new(false)));
+        let mut rendezvous = Rendezvous {
+            path,
+            stop: stop.clone(),
+            listener: listener.clone(),
+            thread: None,
+            born: lease::forks(),
+            _lock: lock,
+        };
         let pool = self.clone();
         let server = thread::Builder::new().name("lwt-shm-serve".to_owned()).spawn(move || {
-            while !stop.load(Ordering::SeqCst) {
+            loop {
                 match listener.accept() {
                     // Whoever has gone meanwhile does not need it.
                     Ok((socket, _)) => drop(pool.send(&socket)),
+                    Err(_) if stop.load(Ordering::SeqCst) => return,
                     Err(_) => thread::sleep(REST),
                 }
             }
@@ -175,19 +224,14 @@ impl Rendezvous {
             }
             Err(error) => return Err(error),
         };
-        remove_socket(&beside(path, NEW_ENDING))?;
-        remove_socket(path)?;
+        remove_sockets(path)?;
         fs::remove_file(&lock_path).map_err(failed("unlink"))?;
         Ok(true)
     }
 
     /// Whether what is at a path and beside it is a server's: a file with the mark, and a socket or nothing.
     pub(super) fn is_ours(path: &Path) -> bool {
-        let lock = beside(path, LOCK_ENDING);
-        let small =
-            fs::symlink_metadata(&lock).is_ok_and(|file| file.is_file() && file.len() == MARK.len() as u64);
-        let marked = small && fs::read(lock).is_ok_and(|text| text == MARK);
-        marked
+        is_marked(&beside(path, LOCK_ENDING))
             && fs::symlink_metadata(path).map_or_else(
                 |error| error.kind() == io::ErrorKind::NotFound,
                 |there| there.file_type().is_socket(),
@@ -200,15 +244,12 @@ impl Drop for Rendezvous {
         if lease::forks() != self.born {
             return;
         }
-        self.stop.store(true, Ordering::SeqCst);
-        // It may be waiting for somebody to come. If this fails, it is because nobody can come any more.
-        let woken = UnixStream::connect(&self.path).is_ok();
         // Failures leave a file behind, which the next program at this path takes over.
-        let _ = fs::remove_file(&self.path);
+        let _ = remove_socket(&self.path);
         let _ = fs::remove_file(beside(&self.path, LOCK_ENDING));
-        if let Some(thread) = self.thread.take()
-            && woken
-        {
+        self.stop.store(true, Ordering::SeqCst);
+        sys::shutdown(self.listener.as_fd());
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }

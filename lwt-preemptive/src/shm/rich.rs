@@ -1,6 +1,7 @@
 //! [`Rich`]: values of any type that `rkyv` can archive, in the structures of bytes.
 //!
-//! 1. A value is stored as its archive, by one write of bytes that nobody changes afterwards.
+//! 1. A value is stored as its archive, by one write of bytes that nobody changes afterwards. It is validated
+//!    before: what is stored can be read.
 //! 2. An archive is validated once, when it is read, and is then looked at in place. What keeps it is the pin
 //!    of its [`Blob`].
 
@@ -18,14 +19,15 @@ use rkyv::rancor;
 use super::blob::Blob;
 use super::bytes_queue::BytesQueue;
 use super::error::ShmError;
-use super::map::{BytesMap, BytesMapIter};
 use super::object::Place;
 use super::pool::Pool;
 use super::reference::BytesReference;
 use super::safe::ShmSafe;
 use crate::worker::{Wire, access};
 
-/// What [`Rich`] values can be: every type that can be archived, and whose archives can be checked.
+/// What [`Rich`] values can be: every type that can be archived, and whose archives can be checked. A value of
+/// more than 500 boxes, vectors or the like in each other is [`ShmError::NotStorable`]; values of any depth are
+/// for [`ArchiveBuilder`](super::ArchiveBuilder).
 pub trait Archivable: Wire + Archive<Archived: Checked> {}
 
 impl<T: Wire + Archive<Archived: Checked>> Archivable for T {}
@@ -92,8 +94,11 @@ impl<T> fmt::Debug for Rich<T> {
     }
 }
 
+/// The archive of a value, if others will be able to read it: one that is too deep they would not.
 fn bytes<T: Archivable>(value: &T) -> Result<impl Deref<Target = [u8]> + use<T>, ShmError> {
-    value.to_bytes().map_err(|_| ShmError::NotStorable)
+    let bytes = value.to_bytes().map_err(|_| ShmError::NotStorable)?;
+    access::<T::Archived>(&bytes).map_err(|_| ShmError::NotStorable)?;
+    Ok(bytes)
 }
 
 fn rich<T: Archivable>(blob: Option<Blob>) -> Result<Option<Rich<T>>, ShmError> {
@@ -165,6 +170,9 @@ macro_rules! rich_structure {
     };
 }
 
+mod map;
+pub use self::map::{RichEntry, RichMap};
+
 rich_structure! {
     /// A [`BytesReference`] to a value of any type that can be archived.
     ///
@@ -212,6 +220,22 @@ impl<T: Archivable, H: ShmSafe> RichReference<T, H> {
         rich(self.bytes.swap(Some(&*bytes(value)?))?)
     }
 
+    /// Sets the value, or none, if the archive of the one that is there is `current`; gives that one if not.
+    ///
+    /// # Errors
+    /// As [`swap`](RichReference::swap).
+    pub fn compare_and_set(
+        &self,
+        current: Option<&Rich<T>>,
+        new: Option<&T>,
+    ) -> Result<Result<(), Option<Rich<T>>>, ShmError> {
+        let new = new.map(bytes).transpose()?;
+        match self.bytes.compare_and_set(current.map(|value| &*value.blob), new.as_deref())? {
+            Ok(()) => Ok(Ok(())),
+            Err(other) => rich(other).map(Err),
+        }
+    }
+
     /// Takes the value out.
     ///
     /// # Errors
@@ -237,7 +261,7 @@ rich_structure! {
 }
 
 impl<T: Archivable, H: ShmSafe> RichQueue<T, H> {
-    /// Makes a queue for `bound` values at most, or any number.
+    /// Makes a queue for `bound` values at most, one at least, or any number.
     ///
     /// # Errors
     /// Those of growing the pool.
@@ -259,6 +283,14 @@ impl<T: Archivable, H: ShmSafe> RichQueue<T, H> {
     /// As [`try_push`](RichQueue::try_push).
     pub fn push(&self, value: &T) -> Result<(), ShmError> {
         self.bytes.push(&bytes(value)?)
+    }
+
+    /// The same within a time.
+    ///
+    /// # Errors
+    /// As [`try_push`](RichQueue::try_push), and [`ShmError::TimedOut`].
+    pub fn push_timeout(&self, value: &T, limit: Duration) -> Result<(), ShmError> {
+        self.bytes.push_timeout(&bytes(value)?, limit)
     }
 
     /// Puts a value at the end: fulfilled when it is in the queue. A cancel before that withdraws it.
@@ -304,6 +336,30 @@ impl<T: Archivable, H: ShmSafe> RichQueue<T, H> {
         })
     }
 
+    /// The first value, which stays.
+    ///
+    /// # Errors
+    /// Those of [`BytesQueue::peek`].
+    pub fn peek(&self) -> Result<Option<Rich<T>>, ShmError> {
+        rich(self.bytes.peek()?)
+    }
+
+    /// All values, in order, as they are at one moment, in place.
+    ///
+    /// # Errors
+    /// Those of [`BytesQueue::snapshot`].
+    pub fn snapshot(&self) -> Result<Vec<Rich<T>>, ShmError> {
+        self.bytes.snapshot()?.into_iter().map(Rich::of).collect()
+    }
+
+    /// Takes all values out, one after the other, and says how many they were.
+    ///
+    /// # Errors
+    /// Those of [`BytesQueue::clear`].
+    pub fn clear(&self) -> Result<usize, ShmError> {
+        self.bytes.clear()
+    }
+
     /// How many values there are, at a moment that may be over already.
     ///
     /// # Errors
@@ -318,94 +374,5 @@ impl<T: Archivable, H: ShmSafe> RichQueue<T, H> {
     /// [`ShmError::Destroyed`].
     pub fn is_empty(&self) -> Result<bool, ShmError> {
         self.bytes.is_empty()
-    }
-}
-
-rich_structure! {
-    /// A [`BytesMap`] to values of any type that can be archived; the keys are strings, or any bytes.
-    ///
-    /// ```
-    /// use lwt_preemptive::shm::{Pool, RichMap};
-    /// let pool = Pool::create()?;
-    /// let ages: RichMap<Option<u32>> = RichMap::create(&pool, ())?;
-    /// ages.insert("Ada", &Some(36))?;
-    /// assert_eq!(ages.get("Ada")?.unwrap().as_ref().unwrap().to_native(), 36);
-    /// # Ok::<(), lwt_preemptive::shm::ShmError>(())
-    /// ```
-    RichMap of BytesMap
-}
-
-impl<T: Archivable, H: ShmSafe> RichMap<T, H> {
-    /// Makes a map.
-    ///
-    /// # Errors
-    /// Those of growing the pool.
-    pub fn create(pool: &Pool, header: H) -> Result<Self, ShmError> {
-        BytesMap::create_of(pool, T::shape(), header).map(Self::over)
-    }
-
-    /// The value of a key, in place.
-    ///
-    /// # Errors
-    /// Those of [`BytesMap::get`].
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Rich<T>>, ShmError> {
-        rich(self.bytes.get(key.as_ref())?)
-    }
-
-    /// Sets the value of a key, and gives the one before.
-    ///
-    /// # Errors
-    /// Those of [`BytesMap::insert`], and [`ShmError::NotStorable`].
-    pub fn insert(&self, key: impl AsRef<[u8]>, value: &T) -> Result<Option<Rich<T>>, ShmError> {
-        rich(self.bytes.insert(key.as_ref(), &bytes(value)?)?)
-    }
-
-    /// Removes a key, and gives its value.
-    ///
-    /// # Errors
-    /// Those of [`BytesMap::remove`].
-    pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<Option<Rich<T>>, ShmError> {
-        rich(self.bytes.remove(key.as_ref())?)
-    }
-
-    /// Sets the value of a key to what `f` makes of it, in one step; `None` stands for no value. `f` must not
-    /// use other keys of the map.
-    ///
-    /// # Errors
-    /// As [`insert`](RichMap::insert).
-    pub fn update(
-        &self,
-        key: impl AsRef<[u8]>,
-        f: impl FnOnce(Option<&T::Archived>) -> Option<T>,
-    ) -> Result<(), ShmError> {
-        let mut entry = self.bytes.entry(key.as_ref())?;
-        let before: Option<Rich<T>> = rich(entry.get()?)?;
-        match f(before.as_deref()) {
-            Some(value) => entry.insert(&bytes(&value)?)?,
-            None => entry.remove()?,
-        };
-        Ok(())
-    }
-
-    /// How many keys there are, at no single moment.
-    ///
-    /// # Errors
-    /// [`ShmError::Destroyed`].
-    pub fn len(&self) -> Result<usize, ShmError> {
-        self.bytes.len()
-    }
-
-    /// Whether there are none.
-    ///
-    /// # Errors
-    /// [`ShmError::Destroyed`].
-    pub fn is_empty(&self) -> Result<bool, ShmError> {
-        self.bytes.is_empty()
-    }
-
-    /// All keys and values, each in the form of its bytes: [`Rich::of`] reads a value. As
-    /// [`BytesMap::iter`].
-    pub fn iter(&self) -> BytesMapIter {
-        self.bytes.iter()
     }
 }

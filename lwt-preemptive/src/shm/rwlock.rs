@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,6 @@ use lwt_core::Promise;
 use super::error::ShmError;
 use super::event;
 use super::holders::{self, Holders};
-use super::layout;
 use super::lease::Id;
 use super::object::{self, Object, Place};
 use super::pool::Pool;
@@ -78,7 +77,8 @@ const fn readers<T>() -> u64 {
     body() + VALUE + twin::room::<T>()
 }
 
-/// Takes away what a dead writer has.
+/// Takes away what a dead writer has. A living one gives its lock back without the object's, so whoever finds
+/// it free acquires what was written by that word.
 fn expire_writer(object: &Object) -> bool {
     let writer = object.block().half(body() + WRITER);
     let id = Id(writer.load(Relaxed));
@@ -86,7 +86,7 @@ fn expire_writer(object: &Object) -> bool {
         object.block().half(body() + FLAG).store(1, Release);
         writer.store(0, Release);
     }
-    writer.load(Relaxed) == 0
+    writer.load(Acquire) == 0
 }
 
 /// How an attempt is made.
@@ -114,8 +114,10 @@ impl Drop for Wanting {
         let inner = self.0.inner();
         if inner.is_here() {
             let wanted = self.0.block().word(body() + WANTED);
-            // Other writers of this process say it again after their nap.
-            let _ = wanted.compare_exchange(inner.me().0.into(), 0, Relaxed, Relaxed);
+            // Other writers of this process say it again.
+            if wanted.compare_exchange(inner.me().0.into(), 0, Relaxed, Relaxed).is_ok() {
+                self.0.came().notify(inner);
+            }
         }
     }
 }
@@ -123,7 +125,7 @@ impl Drop for Wanting {
 fn try_read<T: ShmSafe>(object: &Object, look: Look) -> Result<Option<RwReadGuard<T>>, ShmError> {
     let locked = object.lock()?;
     let free =
-        locked.block.half(body() + WRITER).load(Relaxed) == 0 || look != Look::Quick && expire_writer(object);
+        locked.block.half(body() + WRITER).load(Acquire) == 0 || look != Look::Quick && expire_writer(object);
     let wanted = locked.block.word(body() + WANTED);
     let dead = || !object.inner().is_alive(Id(wanted.load(Relaxed) as u32));
     // A waiting writer may have died. After a nap those who live have had time to say it again.
@@ -146,7 +148,7 @@ fn try_write<T: ShmSafe>(
 ) -> Result<Option<RwWriteGuard<T>>, ShmError> {
     let locked = object.lock()?;
     let free =
-        locked.block.half(body() + WRITER).load(Relaxed) == 0 || look != Look::Quick && expire_writer(object);
+        locked.block.half(body() + WRITER).load(Acquire) == 0 || look != Look::Quick && expire_writer(object);
     let holders = Holders::new(object.inner(), &locked, readers::<T>());
     if look != Look::Quick {
         holders.expire();
@@ -170,7 +172,7 @@ impl<T: ShmSafe> RwLock<T> {
     const SHAPE: u64 = object::shape::<T, ()>();
 
     fn len(pool: &Pool) -> u64 {
-        VALUE + twin::room::<T>() + holders::room(layout::leases(&pool.0.memory))
+        VALUE + twin::room::<T>() + holders::room(pool.0.memory.leases)
     }
 
     /// Makes a lock with a value.

@@ -237,7 +237,10 @@ macro_rules! shm_safe {
             #[inline]
             fn is_valid(bytes: &[u8]) -> bool {
                 match ::core::convert::TryInto::try_into(bytes) {
-                    Ok(bytes) => matches!($repr::from_ne_bytes(bytes), $($value)|+),
+                    Ok(bytes) => {
+                        // The variants themselves: one that an attribute has removed is none.
+                        [$($name::$variant as $repr),+].contains(&$repr::from_ne_bytes(bytes))
+                    }
                     Err(_) => false,
                 }
             }

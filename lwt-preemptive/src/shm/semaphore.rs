@@ -9,7 +9,6 @@ use lwt_core::Promise;
 use super::error::ShmError;
 use super::event;
 use super::holders::{self, Holders};
-use super::layout;
 use super::object::{self, Object, Place};
 use super::pool::Pool;
 
@@ -120,7 +119,7 @@ impl Semaphore {
     const SHAPE: u64 = object::shape::<(), ()>();
 
     fn len(pool: &Pool) -> u64 {
-        HOLDERS + holders::room(layout::leases(&pool.0.memory))
+        HOLDERS + holders::room(pool.0.memory.leases)
     }
 
     /// Makes a semaphore with `count` permits (`create`).
@@ -202,6 +201,15 @@ impl Semaphore {
     /// [`ShmError::Destroyed`].
     pub fn take(&self, count: u32) -> Result<(), ShmError> {
         event::wait_until(self.0.came(), None, |look| take(&self.0, count, look))
+    }
+
+    /// The same within a time.
+    ///
+    /// # Errors
+    /// [`ShmError::Destroyed`], [`ShmError::TimedOut`].
+    pub fn take_timeout(&self, count: u32, limit: Duration) -> Result<(), ShmError> {
+        let deadline = Instant::now().checked_add(limit);
+        event::wait_until(self.0.came(), deadline, |look| take(&self.0, count, look))
     }
 
     /// The same as a promise. A cancel takes none.

@@ -2,8 +2,8 @@
 //!
 //! Any process may sweep at any time, several at once too, and may die while it does: all that is done to a
 //! block is one compare-and-set of its head. Whoever knows of a death calls
-//! [`Pool::sweep`](super::Pool::sweep); attaching does. Nobody has to wait for it: locks are taken over by
-//! those who want them.
+//! [`Pool::sweep`](super::Pool::sweep); attaching does, and so does whoever would be refused memory. Nobody
+//! has to wait for it: locks are taken over by those who want them.
 
 use std::sync::atomic::Ordering::Acquire;
 
@@ -15,6 +15,11 @@ use super::pool::{Inner, PoolStats};
 use super::sys;
 
 impl Inner {
+    /// Whether somebody has died whom nobody has swept away.
+    pub(super) fn has_dead(&self) -> bool {
+        lease::holders(&self.memory).any(|(id, _)| !self.is_alive(id))
+    }
+
     /// Settles what dead processes have left; says how many have been found dead.
     pub(super) fn sweep(&self) -> Result<usize, ShmError> {
         let dead = lease::holders(&self.memory)

@@ -37,11 +37,18 @@ fn offset(call: &'static str, value: u64) -> Result<off_t> {
 
 /// A file without a name that can be sealed.
 pub(crate) fn memfd_create(name: &CStr) -> Result<OwnedFd> {
+    let create = |flags| {
+        // SAFETY: the name ends with a zero.
+        let fd = retry("memfd_create", || unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
+        // SAFETY: the call has made it, for us.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    };
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name ends with a zero.
-    let fd = retry("memfd_create", || unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
-    // SAFETY: the call has made it, for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    // A system may want to be told that nobody will execute it; those before Linux 6.3 do not know the flag.
+    match create(flags | libc::MFD_NOEXEC_SEAL) {
+        Err(ShmError::System { error, .. }) if error.raw_os_error() == Some(libc::EINVAL) => create(flags),
+        made => made,
+    }
 }
 
 /// Lets the file never shrink again, and lets nobody add other seals.
@@ -59,8 +66,20 @@ pub(crate) fn is_sealed(fd: BorrowedFd<'_>) -> bool {
     seals.is_ok_and(|seals| seals & libc::F_SEAL_SHRINK != 0)
 }
 
-/// Reserves the space of a range, and makes the file longer if the range ends behind its end.
+/// How long the files may be that this process writes (`RLIMIT_FSIZE`).
+pub(crate) fn longest_file() -> Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is alive, and the call's to fill.
+    retry("getrlimit", || unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// Reserves the space of a range, and makes the file longer if the range ends behind its end: `EFBIG` if none
+/// may be so long, for which the kernel would send a signal, too, that ends the process.
 pub(crate) fn fallocate(fd: BorrowedFd<'_>, from: u64, len: u64) -> Result<()> {
+    if from.saturating_add(len) > longest_file()? {
+        return Err(ShmError::System { call: "fallocate", error: io::Error::from_raw_os_error(libc::EFBIG) });
+    }
     let (from, len) = (offset("fallocate", from)?, offset("fallocate", len)?);
     // SAFETY: integers only.
     retry("fallocate", || unsafe { libc::fallocate(fd.as_raw_fd(), 0, from, len) })?;
@@ -141,6 +160,13 @@ pub(super) fn futex_wait(word: &AtomicU32, expected: u32, limit: Option<Duration
 pub(super) fn futex_wake(word: &AtomicU32, most: c_int) {
     // SAFETY: the word is alive.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
+}
+
+/// Has those who accept from a listening socket fail from now on, also those who are waiting.
+pub(super) fn shutdown(listener: BorrowedFd<'_>) {
+    // It cannot fail for one that listens.
+    // SAFETY: integers only.
+    unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
 fn byte(kind: c_int, at: u64) -> Result<libc::flock> {

@@ -3,6 +3,7 @@
 use lwt::lock::RuntimeLock;
 
 struct Wrapper<T>(T);
+// SAFETY: none: it claims what is not so. That is what is on trial.
 unsafe impl<T> Send for Wrapper<T> {}
 
 fn main() {

@@ -6,14 +6,14 @@ use std::iter::FusedIterator;
 use std::marker::PhantomData;
 
 use super::super::blob::Blob;
-use super::super::block::Block;
 use super::super::error::ShmError;
 use super::super::object::{self, Object, Place};
 use super::super::pool::Pool;
 use super::super::safe::ShmSafe;
+use super::entry::BytesEntry;
 use super::links::{self, BytesPair, Links, Look};
-use super::shards::{self, Locked, Shards};
-use super::table::{Found, Table};
+use super::shards::{self, Shards};
+use super::table::Table;
 use super::{Step, Tables};
 
 /// A hash map of bytes to bytes between processes, with a header of the user's: for strings, and for values
@@ -151,7 +151,7 @@ impl<H: ShmSafe> BytesMap<H> {
     /// [`ShmError::Destroyed`].
     pub fn entry<'a>(&'a self, key: &'a [u8]) -> Result<BytesEntry<'a>, ShmError> {
         let spot = self.shards.spot(key);
-        Ok(BytesEntry { shard: self.shards.enter(spot)?, hash: spot.hash, key })
+        Ok(BytesEntry::new(self.shards.enter(spot)?, spot.hash, key))
     }
 
     /// How many keys there are, at no single moment.
@@ -178,9 +178,9 @@ impl<H: ShmSafe> BytesMap<H> {
         self.shards.clear()
     }
 
-    /// All keys and values, in place. Nothing is locked: what is there from the beginning to the end comes
-    /// once, what comes or goes meanwhile may be missed. Each item has a pin, of which a process has some four
-    /// thousand.
+    /// All keys and values, in place. Nothing is locked: a key that is there from the beginning to the end
+    /// comes once; what comes, goes or is set meanwhile may be seen or not. Each item has a pin, of which a
+    /// process has some four thousand.
     pub fn iter(&self) -> BytesMapIter {
         BytesMapIter { tables: Tables::new(&self.shards), shard: 0, seen: HashSet::new() }
     }
@@ -207,91 +207,6 @@ impl<H: ShmSafe> BytesMap<H> {
     /// [`ShmError::Corrupt`].
     pub fn destroy(self) -> Result<(), ShmError> {
         self.shards.destroy()
-    }
-}
-
-/// A key of a [`BytesMap`], there or not. Nobody else changes it, or others of its shard, as long as the
-/// value is there; reading goes on.
-pub struct BytesEntry<'a> {
-    shard: Locked<'a, Links>,
-    hash: u32,
-    key: &'a [u8],
-}
-
-impl fmt::Debug for BytesEntry<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BytesEntry").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-impl BytesEntry<'_> {
-    /// The key.
-    pub fn key(&self) -> &[u8] {
-        self.key
-    }
-
-    /// The value, if there is one.
-    ///
-    /// # Errors
-    /// [`ShmError::Corrupt`], [`ShmError::TooManyPins`].
-    pub fn get(&self) -> Result<Option<Blob>, ShmError> {
-        let inner = self.shard.object().inner();
-        let Some(table) = self.shard.table() else { return Ok(None) };
-        match table.find_key(inner, self.hash, self.key)? {
-            Found::Key(slot) => table.get(inner, slot)?.into_value().map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    /// Sets the value, and gives the one before.
-    ///
-    /// # Errors
-    /// As [`get`](BytesEntry::get), and those of growing the pool; nothing is changed then.
-    pub fn insert(&mut self, value: &[u8]) -> Result<Option<Blob>, ShmError> {
-        let inner = self.shard.object().inner();
-        let block = links::make(inner, self.key, value)?;
-        let inserted = self.put(block);
-        if inserted.is_err() {
-            inner.free(block);
-        }
-        inserted
-    }
-
-    /// Puts a private block in; after an error it is the caller's still.
-    fn put(&self, block: Block<'_>) -> Result<Option<Blob>, ShmError> {
-        let inner = self.shard.object().inner();
-        let table = match self.shard.table() {
-            Some(table) => match table.find_key(inner, self.hash, self.key)? {
-                Found::Key(slot) => {
-                    let before = table.get(inner, slot)?.into_value()?;
-                    table.set(inner, slot, block)?;
-                    return Ok(Some(before));
-                }
-                Found::Room(_, empty) if !empty || self.shard.has_room(&table) => table,
-                _ => self.shard.grow(0)?,
-            },
-            None => self.shard.grow(0)?,
-        };
-        let Found::Room(slot, empty) = table.find(self.hash, |_| false) else {
-            return Err(ShmError::Corrupt);
-        };
-        table.add(inner, slot, self.hash, block)?;
-        self.shard.count_born(empty);
-        Ok(None)
-    }
-
-    /// Removes the key, and gives its value.
-    ///
-    /// # Errors
-    /// As [`get`](BytesEntry::get).
-    pub fn remove(&mut self) -> Result<Option<Blob>, ShmError> {
-        let inner = self.shard.object().inner();
-        let Some(table) = self.shard.table() else { return Ok(None) };
-        let Found::Key(slot) = table.find_key(inner, self.hash, self.key)? else { return Ok(None) };
-        let before = table.get(inner, slot)?.into_value()?;
-        table.remove(inner, slot)?;
-        self.shard.count_dead();
-        Ok(Some(before))
     }
 }
 

@@ -30,9 +30,9 @@ mod links;
 mod shards;
 mod table;
 
-pub use self::bytes::{BytesEntry, BytesMap, BytesMapIter};
+pub use self::bytes::{BytesMap, BytesMapIter};
 use self::cells::Cells;
-pub use self::entry::MapEntry;
+pub use self::entry::{BytesEntry, MapEntry};
 pub use self::links::BytesPair;
 use self::shards::Shards;
 use self::table::{Slot, Table};
@@ -173,7 +173,7 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
         self.len().map(|len| len == 0)
     }
 
-    /// Makes room for so many keys in all, so that none of the next insertions has to.
+    /// Makes room for so many keys in all, so that hardly any of the next insertions has to.
     ///
     /// # Errors
     /// [`ShmError::Destroyed`], and those of growing the pool.
@@ -189,8 +189,8 @@ impl<K: ShmSafe, V: ShmSafe, H: ShmSafe> Map<K, V, H> {
         self.shards.clear()
     }
 
-    /// All keys and values (`iter`). Nothing is locked: what is there from the beginning to the end comes
-    /// once, what comes or goes meanwhile may be missed.
+    /// All keys and values (`iter`). Nothing is locked: a key that is there from the beginning to the end
+    /// comes once; what comes, goes or is set meanwhile may be seen or not.
     pub fn iter(&self) -> MapIter<K, V> {
         MapIter { tables: Tables::new(&self.shards), types: PhantomData }
     }
