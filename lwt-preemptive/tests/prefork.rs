@@ -1,20 +1,23 @@
 //! Services of several processes.
 
+mod prefork_common;
 mod worker_common;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use lwt_core::retry::BackOff;
 use lwt_core::{Error, pause, spawn};
-use lwt_preemptive::prefork::{self, Event, GivenUp, Prefork, Service, Stopped, WorkerState};
+use lwt_preemptive::prefork::{self, Event, GivenUp, Service, Stopped, WorkerState};
 use lwt_preemptive::worker::{Level, Message, Way, WorkerFailure};
 use lwt_preemptive::workers;
 use lwt_unix::net::{TcpStream, UnixStream};
-use lwt_unix::process::{Pid, Status};
+use lwt_unix::process::{CannotFork, Fork, Pid, Status, WaitFlags, fork, waitpid};
 use lwt_unix::signal::SIGKILL;
+use nix::sys::signal::Signal;
+use prefork_common::{listener, plan, signal, tell_by_unix};
 use worker_common::{by, children, until};
 
 /// Answers each line's worth of bytes with its number and what it was told.
@@ -30,11 +33,6 @@ async fn answer(told: String) {
             Ok(())
         }
     });
-    served.await.expect("a socket");
-}
-
-async fn answer_by_unix() {
-    let served = prefork::serve(async |stream: UnixStream, _peer| stream.write_all(b"unix").await);
     served.await.expect("a socket");
 }
 
@@ -63,20 +61,6 @@ fn deaf() {
     .expect("an hour");
 }
 
-fn prefork(way: Way) -> Prefork {
-    Prefork::new()
-        .workers(2)
-        .start(by(way).grace(Duration::from_secs(60)))
-        .back_off(BackOff::new(Duration::from_millis(1)).at_most(Duration::from_millis(5)))
-        .healthy(Duration::ZERO)
-}
-
-fn listener() -> (std::net::TcpListener, SocketAddr) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    (listener, address)
-}
-
 /// Asks once: the number of the worker that answers, and what it was told.
 async fn ask(stream: &TcpStream) -> Result<(i32, String), Error> {
     stream.write_all(b"?").await?;
@@ -100,7 +84,7 @@ fn numbers<A: 'static>(service: &Service<A>) -> Vec<Pid> {
 
 async fn serves_and_stops(way: Way) -> Result<(), Error> {
     let (listener, address) = listener();
-    let service = prefork(way).serve(listener, answer, "one".to_owned()).await?;
+    let service = plan(way).serve(listener, answer, "one".to_owned()).await?;
     let workers = service.workers();
     assert_eq!(workers.len(), 2);
     assert!(workers.iter().all(|(_, state)| *state == WorkerState::Serving), "{workers:?}");
@@ -127,7 +111,7 @@ async fn serves_and_stops(way: Way) -> Result<(), Error> {
 async fn serves_unix_sockets(way: Way) -> Result<(), Error> {
     let path = std::env::temp_dir().join(format!("lwt-prefork-{}-{way:?}", std::process::id()));
     let listener = std::os::unix::net::UnixListener::bind(&path)?;
-    let service = prefork(way).serve(listener, answer_by_unix, ()).await?;
+    let service = plan(way).serve(listener, tell_by_unix, ()).await?;
     let stream = UnixStream::connect(&path).await;
     std::fs::remove_file(&path)?;
     let mut text = [0; 4];
@@ -138,7 +122,7 @@ async fn serves_unix_sockets(way: Way) -> Result<(), Error> {
 
 async fn a_reload_is_a_new_generation(way: Way) -> Result<(), Error> {
     let (listener, address) = listener();
-    let service = prefork(way).serve(listener, answer_unless, "one".to_owned()).await?;
+    let service = plan(way).serve(listener, answer_unless, "one".to_owned()).await?;
     let old = numbers(&service);
     let open = TcpStream::connect(address).await?;
     assert_eq!(ask(&open).await?.1, "one");
@@ -165,7 +149,7 @@ async fn until_told(address: SocketAddr, told: &str) -> Result<(), Error> {
 
 async fn a_reload_that_fails_changes_nothing(way: Way) -> Result<(), Error> {
     let (listener, address) = listener();
-    let service = prefork(way).attempts(3).serve(listener, answer_unless, "good".to_owned()).await?;
+    let service = plan(way).attempts(3).serve(listener, answer_unless, "good".to_owned()).await?;
     let workers = numbers(&service);
     let error = service.reload("bad".to_owned()).await.unwrap_err();
     let given_up: &GivenUp = error.downcast_ref().expect("its own error");
@@ -186,7 +170,7 @@ async fn a_cancelled_reload_changes_nothing(way: Way) -> Result<(), Error> {
     let (listener, address) = listener();
     let ended = Rc::new(Cell::new(0));
     let count = Rc::clone(&ended);
-    let settings = prefork(way).on_event(move |event| {
+    let settings = plan(way).on_event(move |event| {
         count.set(count.get() + u32::from(matches!(event, Event::Ended { .. })));
     });
     let service = settings.serve(listener, answer_unless, "good".to_owned()).await?;
@@ -202,7 +186,7 @@ async fn a_cancelled_reload_changes_nothing(way: Way) -> Result<(), Error> {
 async fn what_cannot_serve_is_given_up(way: Way) -> Result<(), Error> {
     let ended = Rc::new(Cell::new(0));
     let count = Rc::clone(&ended);
-    let settings = prefork(way).attempts(4).on_event(move |event| {
+    let settings = plan(way).attempts(4).on_event(move |event| {
         count.set(count.get() + u32::from(matches!(event, Event::Ended { asked: false, .. })));
     });
     let error = settings.clone().serve(listener().0, panics, ()).await.unwrap_err();
@@ -220,12 +204,11 @@ async fn who_dies_is_replaced(way: Way) -> Result<(), Error> {
     let (listener, address) = listener();
     let events = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&events);
-    let service = prefork(way).on_event(move |event| told.borrow_mut().push(event));
+    let service = plan(way).on_event(move |event| told.borrow_mut().push(event));
     let service = service.serve(listener, answer, "still here".to_owned()).await?;
     let before = numbers(&service);
     for pid in &before {
-        let pid = nix::unistd::Pid::from_raw(pid.number());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL)?;
+        signal(*pid, Signal::SIGKILL)?;
     }
     until(|| {
         let workers = service.workers();
@@ -247,7 +230,7 @@ async fn who_dies_is_replaced(way: Way) -> Result<(), Error> {
 async fn who_does_not_drain_is_killed(way: Way) -> Result<(), Error> {
     let events = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&events);
-    let service = prefork(way)
+    let service = plan(way)
         .start(by(way).grace(Duration::from_millis(20)))
         .on_event(move |event| told.borrow_mut().push(event));
     let service = service.serve(listener().0, deaf, ()).await?;
@@ -266,7 +249,7 @@ async fn a_connection_that_fails_is_told_of(way: Way) -> Result<(), Error> {
     let (listener, address) = listener();
     let lines = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&lines);
-    let service = prefork(way).on_message(move |pid, message| {
+    let service = plan(way).on_message(move |pid, message| {
         if let Message::Log { level: Level::Info, text } = message {
             told.borrow_mut().push((pid, text));
         }
@@ -284,7 +267,7 @@ async fn a_connection_that_fails_is_told_of(way: Way) -> Result<(), Error> {
 
 async fn a_cancel_ends_what_has_begun(way: Way) -> Result<(), Error> {
     let before = children().len();
-    let serving = prefork(way).serve(listener().0, answer_unless, "late".to_owned());
+    let serving = plan(way).serve(listener().0, answer_unless, "late".to_owned());
     pause().await?;
     serving.cancel();
     assert!(serving.await.unwrap_err().is_canceled());
@@ -294,7 +277,7 @@ async fn a_cancel_ends_what_has_begun(way: Way) -> Result<(), Error> {
 
 /// Which the loop's exit hooks do.
 async fn a_service_may_be_left_to_the_end(way: Way) -> Result<(), Error> {
-    let service = prefork(way).serve(listener().0, answer, String::new()).await?;
+    let service = plan(way).serve(listener().0, answer, String::new()).await?;
     let ended = service.ended();
     drop(service);
     drop(spawn(async move {
@@ -304,8 +287,51 @@ async fn a_service_may_be_left_to_the_end(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+/// A fork of the program has nothing of its services: it replaces no worker, and ends none.
+async fn a_fork(way: Way) -> Result<(), Error> {
+    let output = Command::new(std::env::current_exe()?).arg(format!("fork-{way:?}")).output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {text}", output.status);
+    Ok(())
+}
+
+async fn fork_beside_a_service(way: Way) -> Result<(), Error> {
+    let (listener, address) = listener();
+    let service = plan(way).serve(listener, answer, "still here".to_owned()).await?;
+    let fork = loop {
+        // The job of a start may not have put everything away.
+        match fork() {
+            Err(error) if error.downcast_ref::<CannotFork>().is_some() => pause().await?,
+            other => break other?,
+        }
+    };
+    match fork {
+        Fork::Child => {
+            let error = service.ended().await.unwrap_err();
+            assert!(matches!(error.downcast_ref(), Some(WorkerFailure::OwnerGone)), "{error:?}");
+            let error = service.reload(String::new()).await.unwrap_err();
+            assert!(error.downcast_ref::<Stopped>().is_some(), "{error:?}");
+            assert!(service.workers().is_empty() && service.stop().await.is_err());
+            assert!(children().is_empty(), "{:?}", children());
+        }
+        Fork::Parent(child) => {
+            let waited = waitpid(WaitFlags::NONE, child).await?;
+            assert_eq!(waited, Some((child, Status::Exited(0))));
+            assert_eq!(service.workers().len(), 2);
+            assert_eq!(ask_new(address).await?.1, "still here");
+            service.stop().await?;
+        }
+    }
+    Ok(())
+}
+
 fn main() {
-    lwt_preemptive::worker::init(workers![answer, answer_by_unix, answer_unless, panics, returns, deaf]);
+    lwt_preemptive::worker::init(workers![answer, tell_by_unix, answer_unless, panics, returns, deaf]);
+    match std::env::args().nth(1).as_deref() {
+        Some("fork-Zygote") => return lwt_unix::run(fork_beside_a_service(Way::Zygote)).unwrap(),
+        Some("fork-Exec") => return lwt_unix::run(fork_beside_a_service(Way::Exec)).unwrap(),
+        _ => {}
+    }
     worker_common::main(both_ways![
         serves_and_stops,
         serves_unix_sockets,
@@ -318,5 +344,6 @@ fn main() {
         a_connection_that_fails_is_told_of,
         a_cancel_ends_what_has_begun,
         a_service_may_be_left_to_the_end,
+        a_fork,
     ]);
 }

@@ -1,21 +1,24 @@
 //! Services of several processes: what happens at the same time.
 
+mod prefork_common;
 mod worker_common;
 
 use std::cell::{Cell, RefCell};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use lwt_core::retry::BackOff;
 use lwt_core::{Error, pause, set_unhandled_hook, spawn};
-use lwt_preemptive::prefork::{self, Event, GivenUp, Prefork, Service, Stopped};
+use lwt_preemptive::prefork::{self, Event, GivenUp, Service, Stopped};
 use lwt_preemptive::worker::{Way, WorkerFailure};
 use lwt_preemptive::workers;
 use lwt_unix::net::{TcpStream, UnixStream};
-use lwt_unix::process::{Pid, Status};
-use worker_common::{by, children, until};
+use lwt_unix::process::Status;
+use nix::sys::signal::Signal;
+use prefork_common::{listener, plan, signal, tell_by_unix};
+use worker_common::{children, until};
 
 /// Tells every connection a word, and waits until the other end is closed.
 async fn tell(word: String) {
@@ -29,11 +32,6 @@ async fn tell(word: String) {
     served.await.expect("a socket");
 }
 
-async fn tell_by_unix() {
-    let served = prefork::serve(async |stream: UnixStream, _peer| stream.write_all(b"unix").await);
-    served.await.expect("a socket");
-}
-
 /// As [`tell`], and breaks when there is a file of the first name, or waits until there is one of the second.
 async fn tell_by_files((word, breaks, waits): (String, Option<String>, Option<String>)) {
     let there = |path: &Option<String>| path.as_ref().map(|path| std::path::Path::new(path).exists());
@@ -42,6 +40,26 @@ async fn tell_by_files((word, breaks, waits): (String, Option<String>, Option<St
     }
     assert_ne!(there(&breaks), Some(true), "broken");
     tell(word).await;
+}
+
+/// Each connection fails.
+async fn fail() {
+    let served = prefork::serve(async |stream: TcpStream, _peer| {
+        stream.write_all(b"!").await?;
+        Err(Error::msg("as ever"))
+    });
+    served.await.expect("a socket");
+}
+
+/// As [`tell`], but the first connection holds up all of the worker until there is a file of this name.
+async fn tell_late(path: String) {
+    let served = prefork::serve(move |stream: TcpStream, _peer| {
+        while !std::path::Path::new(&path).exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        async move { stream.write_all(b"late").await }
+    });
+    served.await.expect("a socket");
 }
 
 /// Cannot be had when there is a file of this name and another worker has made a second one.
@@ -63,20 +81,6 @@ fn leaves() {
     panic!("not ready");
 }
 
-fn plan(way: Way) -> Prefork {
-    Prefork::new()
-        .workers(2)
-        .start(by(way).grace(Duration::from_secs(60)))
-        .back_off(BackOff::new(Duration::from_millis(1)).at_most(Duration::from_millis(5)))
-        .healthy(Duration::ZERO)
-}
-
-fn listener() -> (std::net::TcpListener, SocketAddr) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    (listener, address)
-}
-
 /// What a new connection is told.
 async fn told(address: SocketAddr) -> Result<String, Error> {
     let stream = TcpStream::connect(address).await?;
@@ -87,13 +91,9 @@ async fn told(address: SocketAddr) -> Result<String, Error> {
 
 fn kill_all<A: 'static>(service: &Service<A>) -> Result<(), Error> {
     for (pid, _) in service.workers() {
-        kill(pid)?;
+        signal(pid, Signal::SIGKILL)?;
     }
     Ok(())
-}
-
-fn kill(pid: Pid) -> Result<(), Error> {
-    Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.number()), nix::sys::signal::Signal::SIGKILL)?)
 }
 
 /// How many descriptors this process has.
@@ -194,7 +194,7 @@ async fn nobody_waits_for_ever(way: Way) -> Result<(), Error> {
         let workers = service.workers();
         if let Some((pid, _)) = workers.get(round % 3) {
             // It may have gone.
-            let _ = kill(*pid);
+            let _ = signal(*pid, Signal::SIGKILL);
         }
         lwt_unix::sleep(Duration::from_micros(500)).await?;
     }
@@ -343,6 +343,60 @@ async fn a_child_of_a_worker_stays(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+/// Who has connected before the service is stopped is served, also where no worker has accepted it by then.
+async fn who_waits_is_served(way: Way) -> Result<(), Error> {
+    let place = Place::new("waits");
+    let (listener, address) = listener();
+    let file = place.name("file");
+    let service = plan(way).workers(1).serve(listener, tell_late, file.clone()).await?;
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        streams.push(TcpStream::connect(address).await?);
+    }
+    let stopped = service.stop();
+    std::fs::write(file, b"")?;
+    for stream in streams {
+        let mut word = [0; 4];
+        stream.read_exact(&mut word).await?;
+        assert_eq!(&word, b"late");
+    }
+    stopped.await
+}
+
+/// Whoever ends all processes of a program asks the workers, and so does the service then.
+async fn asked_to_end_twice(way: Way) -> Result<(), Error> {
+    let ends = Rc::new(RefCell::new(Vec::new()));
+    let all = Rc::clone(&ends);
+    let plan = plan(way).workers(1).on_event(move |event| {
+        if let Event::Ended { status, .. } = event {
+            all.borrow_mut().push(status);
+        }
+    });
+    let (listener, address) = listener();
+    let service = plan.serve(listener, tell, "served".to_owned()).await?;
+    let stream = TcpStream::connect(address).await?;
+    stream.read_exact(&mut [0; 6]).await?;
+    let pid = service.workers()[0].0;
+    let stopped = service.stop();
+    until(|| std::net::TcpStream::connect(address).is_err()).await;
+    signal(pid, Signal::SIGTERM)?;
+    drop(stream);
+    stopped.await?;
+    assert_eq!(*ends.borrow(), [Some(Status::Exited(0))]);
+    Ok(())
+}
+
+/// A worker serves on while the program does not take note of what it tells.
+async fn the_program_is_held_up(way: Way) -> Result<(), Error> {
+    let (listener, address) = listener();
+    let service = plan(way).workers(1).serve(listener, fail, ()).await?;
+    for _ in 0..2000 {
+        // Blocking: the loop does not turn.
+        std::net::TcpStream::connect(address)?.read_exact(&mut [0])?;
+    }
+    service.stop().await
+}
+
 /// Stops and cancels at any moment of a reload leave nothing behind.
 async fn stops_at_any_moment(way: Way) -> Result<(), Error> {
     for moment in 0..if way == Way::Zygote { 60 } else { 12 } {
@@ -365,7 +419,15 @@ async fn stops_at_any_moment(way: Way) -> Result<(), Error> {
 }
 
 fn main() {
-    lwt_preemptive::worker::init(workers![tell, tell_by_unix, tell_by_files, tell_alone, leaves]);
+    lwt_preemptive::worker::init(workers![
+        tell,
+        tell_by_unix,
+        tell_by_files,
+        tell_alone,
+        tell_late,
+        fail,
+        leaves,
+    ]);
     worker_common::main(both_ways![
         no_connection_is_lost,
         nobody_waits_for_ever,
@@ -376,6 +438,9 @@ fn main() {
         an_event_that_panics,
         how_a_drained_worker_ends,
         a_child_of_a_worker_stays,
+        who_waits_is_served,
+        asked_to_end_twice,
+        the_program_is_held_up,
         stops_at_any_moment,
     ]);
 }

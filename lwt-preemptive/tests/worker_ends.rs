@@ -326,7 +326,7 @@ async fn be_killed() -> Result<(), Error> {
     Ok(())
 }
 
-/// The zygote is killed: who asked it is told, and the next worker is executed.
+/// The zygote is killed: workers are executed from then on, unless that is not what was asked for.
 async fn the_zygote_is_killed(way: Way) -> Result<(), Error> {
     if way == Way::Zygote {
         let output = Command::new(std::env::current_exe()?).arg("lose-zygote").output()?;
@@ -342,7 +342,7 @@ async fn lose_zygote() -> Result<(), Error> {
     let [zygote] = worker_common::children()[..] else { panic!("one child") };
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(zygote), Signal::SIGKILL)?;
     until(|| !lives(zygote)).await;
-    let error = worker::start(double, 2).await.unwrap_err();
+    let error = by(Way::Zygote).start(double, 2).await.unwrap_err();
     assert!(matches!(failure(&error), WorkerFailure::Start { .. }), "{error:?}");
     assert_eq!(worker::start(double, 3).await?, 6);
     until(|| !exists(zygote)).await;
@@ -398,6 +398,7 @@ async fn fork_beside_a_worker() -> Result<(), Error> {
     ready(&worker).await?;
     match fork()? {
         Fork::Child => {
+            assert!(worker.pass("go", std::io::stderr()).await.is_err());
             let error = worker.result().await.unwrap_err();
             assert!(matches!(failure(&error), WorkerFailure::OwnerGone), "{error:?}");
             worker.kill();
@@ -412,6 +413,46 @@ async fn fork_beside_a_worker() -> Result<(), Error> {
         }
     }
     lwt_unix::exit_hooks().run().await
+}
+
+/// A fork while workers are asked for: each is made for the parent, and once.
+async fn a_fork_meanwhile(way: Way) -> Result<(), Error> {
+    if way == Way::Zygote {
+        let output = Command::new(std::env::current_exe()?).arg("fork-meanwhile").output()?;
+        assert!(output.status.success(), "{output:?}");
+    }
+    Ok(())
+}
+
+async fn fork_while_asking() -> Result<(), Error> {
+    use lwt_unix::process::{Fork, WaitFlags, fork, waitpid};
+
+    let [zygote] = worker_common::children()[..] else { panic!("one child") };
+    let stopped = nix::unistd::Pid::from_raw(zygote);
+    nix::sys::signal::kill(stopped, Signal::SIGSTOP)?;
+    // More than there is room for: some have not been asked for yet.
+    let workers: Vec<_> = (0..340).map(|number| worker::start(double, number)).collect();
+    match fork()? {
+        Fork::Child => {
+            assert!(workers[0].pass("file", std::io::stderr()).await.is_err());
+            // The last one has waited for room.
+            let error = workers[339].result().await.unwrap_err();
+            assert!(matches!(failure(&error), WorkerFailure::OwnerGone), "{error:?}");
+        }
+        Fork::Parent(child) => {
+            lwt_unix::sleep(Duration::from_millis(100)).await?;
+            // It has gone if that took long.
+            let _ = nix::sys::signal::kill(stopped, Signal::SIGCONT);
+            for (number, worker) in (0..).zip(workers) {
+                assert_eq!(worker.result().await?, 2 * number);
+                worker.ended().await?;
+            }
+            let ended = waitpid(WaitFlags::NONE, child).await?;
+            assert_eq!(ended, Some((child, Status::Exited(0))));
+            assert!(worker_common::children().len() <= 1);
+        }
+    }
+    Ok(())
 }
 
 /// Works until it is told to go on.
@@ -430,6 +471,7 @@ fn main() {
         "be-killed" => lwt_unix::run(be_killed()).unwrap(),
         "drain" => lwt_unix::run(drain()).unwrap(),
         "fork" => lwt_unix::run(fork_beside_a_worker()).unwrap(),
+        "fork-meanwhile" => lwt_unix::run(fork_while_asking()).unwrap(),
         "lose-zygote" => lwt_unix::run(lose_zygote()).unwrap(),
         _ => worker_common::main(both_ways![
             a_cancel,
@@ -448,6 +490,7 @@ fn main() {
             the_program_is_killed,
             an_interrupt,
             a_fork,
+            a_fork_meanwhile,
             the_zygote_is_killed,
         ]),
     }

@@ -3,7 +3,8 @@
 mod worker_common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use lwt_core::Error;
 use lwt_preemptive::worker::{self, Step, Way, WorkerFailure};
 use lwt_preemptive::workers;
+use lwt_unix::faults::{InForce, Plan, Rule};
 use lwt_unix::process::Status;
 use lwt_unix::signal::{SIGKILL, SIGTERM};
 use nix::sys::signal::{SigHandler, Signal, kill};
@@ -158,6 +160,39 @@ async fn become_another() -> Result<(), Error> {
     Ok(())
 }
 
+/// A program whose file gives it the rights of another user: its workers have them, and do nothing for a
+/// program that has others.
+async fn borrowed_rights(way: Way) -> Result<(), Error> {
+    if !nix::unistd::geteuid().is_root() {
+        println!("(only root can have such a file)");
+        return Ok(());
+    }
+    let copy = std::env::temp_dir().join(format!("lwt-borrowed-{}-{way:?}", std::process::id()));
+    fs::copy(std::env::current_exe()?, &copy)?;
+    std::os::unix::fs::chown(&copy, Some(65534), None)?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755))?;
+    let mut command = Command::new(&copy);
+    command.arg("borrowed-rights").env("LWT_WORKERS", if way == Way::Zygote { "zygote" } else { "exec" });
+    let output = lwt_preemptive::detach(move || command.output()).await?;
+    fs::remove_file(&copy)?;
+    let output = output?;
+    assert!(output.status.success(), "{output:?}");
+    Ok(())
+}
+
+async fn borrow_rights() -> Result<(), Error> {
+    if nix::unistd::geteuid().is_root() {
+        // Its file is where files give no rights.
+        return Ok(());
+    }
+    assert_eq!(worker::start(users, ()).await?, (65534, 0));
+    nix::unistd::seteuid(0.into())?;
+    let error = worker::start(users, ()).await.unwrap_err();
+    let WorkerFailure::Start { step: Step::Parent, error } = failure(&error) else { panic!("{error:?}") };
+    assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+    Ok(())
+}
+
 /// A worker that gives rights up ends with the program all the same.
 async fn a_worker_as_another_user(way: Way) -> Result<(), Error> {
     if !nix::unistd::geteuid().is_root() {
@@ -203,26 +238,76 @@ async fn delete_itself() -> Result<(), Error> {
     Ok(())
 }
 
-/// A zygote that is killed while it is asked for many: each is made or is not, and nothing is left.
+/// A zygote that is killed while it is asked for many: each job is done once, and nothing is left.
 async fn a_killed_zygote(way: Way) -> Result<(), Error> {
     if way == Way::Zygote { plays("kill-zygote", way).await } else { Ok(()) }
 }
 
 async fn kill_zygote() -> Result<(), Error> {
     let [zygote] = children()[..] else { panic!("one child") };
-    let workers: Vec<_> = (0..100).map(|number| worker::start(double, number)).collect();
+    let (mut reader, writer) = std::io::pipe()?;
+    let start = worker::Start::new().pass("file", &writer);
+    let workers: Vec<_> = (0..100).map(|number| start.start(writes, number)).collect();
+    // What is passed before there is a worker gets to the one that there will be.
+    let passing: Vec<_> = workers.iter().map(|worker| worker.pass("later", &writer)).collect();
+    drop((start, writer));
     workers[20].result().await?;
     kill(Pid::from_raw(zygote), Signal::SIGKILL)?;
-    for (number, worker) in (0..).zip(workers) {
-        match worker.result().await {
-            Ok(doubled) => assert_eq!(doubled, 2 * number),
-            Err(error) => assert!(matches!(failure(&error), WorkerFailure::Start { .. }), "{error:?}"),
-        }
+    for (worker, passed) in workers.into_iter().zip(passing) {
+        worker.await?;
+        passed.await?;
     }
-    // The next one is told that the zygote has gone, at most.
-    drop(worker::start(double, 4).await);
     assert_eq!(worker::start(double, 4).await?, 8);
     until(|| children().is_empty()).await;
+    let mut written = Vec::new();
+    reader.read_to_end(&mut written)?;
+    written.sort_unstable();
+    assert_eq!(written, (0..100).collect::<Vec<u8>>());
+    Ok(())
+}
+
+/// Writes a byte, with two descriptors to choose from.
+fn writes(byte: u8) {
+    let mut file = fs::File::from(worker::passed("file").unwrap());
+    while worker::passed("later").is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    file.write_all(&[byte]).unwrap();
+}
+
+/// A system that makes no process says why; nothing is left of that, and the next worker is there.
+async fn no_more_processes(way: Way) -> Result<(), Error> {
+    plays("no-processes", way).await
+}
+
+const REFUSED: [i32; 2] = [libc::EAGAIN, libc::ENOMEM];
+
+/// The second call is refused, and the third one. (What one rule decides the next one does not count.)
+fn refused(call: &'static str) -> InForce {
+    let refuse = |plan: Plan, errno| plan.with(Rule::on([call]).nth(2).error(errno));
+    REFUSED.into_iter().fold(Plan::seeded(1), refuse).install()
+}
+
+async fn have_no_processes() -> Result<(), Error> {
+    // The zygote has the plan that was in force when it was made.
+    let _faults = refused("posix_spawn");
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let worker = worker::start(double, 1);
+    assert_eq!(worker.result().await?, 2);
+    worker.ended().await?;
+    let (before, family) = (descriptors(), children());
+    for errno in REFUSED {
+        let worker = worker::start(double, 2);
+        let error = worker.result().await.unwrap_err();
+        let WorkerFailure::Start { step: Step::Clone | Step::Spawn, error } = failure(&error) else {
+            panic!("{error:?}")
+        };
+        assert_eq!(error.raw_os_error(), Some(errno));
+        assert!(worker.pid().await.is_err() && worker.ended().await.is_err());
+    }
+    until(|| descriptors() <= before).await;
+    assert_eq!(children(), family);
+    assert_eq!(worker::start(double, 3).await?, 6);
     Ok(())
 }
 
@@ -258,9 +343,11 @@ async fn silence_zygote() -> Result<(), Error> {
     worker.ended().await?;
     let [zygote] = children()[..] else { panic!("one child") };
     kill(Pid::from_raw(zygote), Signal::SIGSTOP)?;
-    let error = worker::start(double, 1).await.unwrap_err();
-    assert!(matches!(failure(&error), WorkerFailure::Start { step: Step::Zygote, .. }), "{error:?}");
+    let only = worker::Start::new().way(Way::Zygote).start(double, 1);
     assert_eq!(worker::start(double, 3).await?, 6);
+    let error = only.await.unwrap_err();
+    let WorkerFailure::Start { step: Step::Zygote, error } = failure(&error) else { panic!("{error:?}") };
+    assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
     until(|| children().is_empty()).await;
     Ok(())
 }
@@ -347,25 +434,41 @@ fn main() {
         // SAFETY: no handler.
         unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
     }
-    worker::init(workers![double, exits, users, becomes_another, closes, stays, leaves_its_group, hang]);
+    let faults = (name == "no-processes").then(|| refused("clone"));
+    worker::init(workers![
+        double,
+        exits,
+        users,
+        becomes_another,
+        closes,
+        stays,
+        leaves_its_group,
+        writes,
+        hang
+    ]);
+    drop(faults);
     match name.as_str() {
         "discard" => lwt_unix::run(discard()).unwrap(),
         "ignoring" => lwt_unix::run(ignoring()).unwrap(),
         "another-user" => lwt_unix::run(become_another()).unwrap(),
+        "borrowed-rights" => lwt_unix::run(borrow_rights()).unwrap(),
         "others" => lwt_unix::run(have_others()).unwrap(),
         "deleted" => lwt_unix::run(delete_itself()).unwrap(),
         "kill-zygote" => lwt_unix::run(kill_zygote()).unwrap(),
+        "no-processes" => lwt_unix::run(have_no_processes()).unwrap(),
         "silent-zygote" => lwt_unix::run(silence_zygote()).unwrap(),
         "start-for-ever" => lwt_unix::run(start_for_ever()).unwrap(),
         _ => worker_common::main(both_ways![
             discarded_children,
             an_ignored_signal,
             another_user,
+            borrowed_rights,
             a_worker_as_another_user,
             a_deleted_program,
             a_killed_zygote,
             a_loop_that_ends_at_once,
             a_silent_zygote,
+            no_more_processes,
             a_closed_socket,
             an_end_that_takes_long,
             a_group_without_its_worker,

@@ -144,6 +144,14 @@ async fn recycled(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+async fn recycled_and_stays_behind(way: Way) -> Result<(), Error> {
+    let pool = Pool::new(options(way, 1).recycle_after(1).grace(Duration::from_millis(10)))?;
+    let behind = pool.submit(stays_behind, ()).await? as i32;
+    assert_eq!(pool.submit(square, 3).await?, 9);
+    until(|| !exists(behind)).await;
+    Ok(())
+}
+
 async fn no_more_workers_than_asked_for(way: Way) -> Result<(), Error> {
     let pool = Pool::new(options(way, 2).recycle_after(1))?;
     let jobs: Vec<_> = (0..20).map(|_| pool.submit(naps, 5)).collect();
@@ -326,6 +334,29 @@ async fn a_shutdown_is_bounded(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+async fn a_shutdown_tells_each_end(way: Way) -> Result<(), Error> {
+    for _ in 0..3 {
+        let pool = Pool::new(options(way, 4).grace(Duration::from_millis(10)))?;
+        until(|| pool.pids().len() == 4).await;
+        let jobs: Vec<_> = (0..4).map(|_| pool.submit(hangs, ())).collect();
+        let events = pool.events();
+        pool.shutdown(Duration::from_millis(10)).await?;
+        let (mut ended, mut left) = (0, Vec::new());
+        while let Some(event) = events.get().await? {
+            match event {
+                Event::Ended { .. } => ended += 1,
+                Event::Started { .. } => {}
+                other => left.push(other),
+            }
+        }
+        assert!(ended == 4 && left.is_empty(), "{ended} {left:?}");
+        for job in jobs {
+            assert_eq!(job.await.unwrap_err().downcast_ref(), Some(&PoolError::Closed));
+        }
+    }
+    Ok(())
+}
+
 async fn the_last_handle(way: Way) -> Result<(), Error> {
     let pool = Pool::new(options(way, 1))?;
     let pid = pool.submit(pid, ()).await?;
@@ -386,6 +417,20 @@ async fn killed_while_idle(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+async fn all_are_killed_at_once(way: Way) -> Result<(), Error> {
+    let slowly = BackOff::new(Duration::from_millis(300));
+    let pool = Pool::new(options(way, 8).failures(6).back_off(slowly))?;
+    until(|| pool.pids().len() == 8).await;
+    for pid in pool.pids() {
+        let pid = nix::unistd::Pid::from_raw(pid.number());
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL)?;
+    }
+    until(|| pool.stats().crashed == 8).await;
+    assert_eq!(pool.submit(square, 5).await?, 25);
+    until(|| pool.pids().len() == 8).await;
+    Ok(())
+}
+
 fn main() {
     worker::init(workers![
         square,
@@ -406,6 +451,7 @@ fn main() {
         too_many_failures_break_the_pool,
         an_answer_ends_a_row_of_failures,
         recycled,
+        recycled_and_stays_behind,
         no_more_workers_than_asked_for,
         a_worker_that_writes_rubbish,
         no_descriptors_left,
@@ -414,9 +460,11 @@ fn main() {
         a_drained_pool_goes_on,
         shut_down,
         a_shutdown_is_bounded,
+        a_shutdown_tells_each_end,
         the_last_handle,
         the_end_of_the_program,
         a_loop_that_ends,
         killed_while_idle,
+        all_are_killed_at_once,
     ]);
 }

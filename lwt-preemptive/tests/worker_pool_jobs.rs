@@ -288,6 +288,44 @@ async fn a_deaf_job_takes_no_other_with_it(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+async fn who_has_gone_on_is_not_killed(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 1);
+    let (first, second) = (Mark::new("first"), Mark::new("second"));
+    let time = Duration::from_millis(20);
+    let asked = pool.call().on_cancel(OnCancel::Kill(time)).submit(until_marked, first.path());
+    let behind = pool.call().on_cancel(OnCancel::RunOut).submit(marks_twice, second.path());
+    until(|| first.has_begun()).await;
+    // At the moment when the first is to be killed it ends, and what is behind it begins, and is cancelled.
+    let (mark, begun) = (first.path(), second.path() + ".begun");
+    lwt_unix::sleep(time).on_success(move |()| {
+        std::fs::write(mark, "").unwrap();
+        while !std::fs::exists(&begun).unwrap() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        behind.cancel();
+    });
+    asked.cancel();
+    until(|| second.is_there()).await;
+    assert_eq!(pool.submit(square, 2).await?, 4);
+    assert_eq!(pool.stats().started, 1);
+    Ok(())
+}
+
+/// Works until there is a mark.
+fn until_marked(mark: String) {
+    std::fs::write(format!("{mark}.begun"), "").unwrap();
+    while !std::fs::exists(&mark).unwrap() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Leaves a mark, and after a while another.
+fn marks_twice(mark: String) {
+    std::fs::write(format!("{mark}.begun"), "").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    std::fs::write(mark, "").unwrap();
+}
+
 /// A job after the other, from callback to callback, until the flag says that it is enough.
 fn on_and_on(pool: &Pool, enough: &Rc<Cell<bool>>) {
     let (next, flag) = (pool.clone(), Rc::clone(enough));
@@ -391,6 +429,31 @@ async fn messages_arrive(way: Way) -> Result<(), Error> {
     pool.drain().await
 }
 
+async fn events_that_nobody_reads(way: Way) -> Result<(), Error> {
+    let pool = pool(way, 1);
+    let events = pool.events();
+    // A job's own messages come before its result, and so do those of the jobs before it.
+    let talk = async |number| pool.call().on_message(|_| ()).submit(talks, number).await;
+    let jobs = (0..1000).map(|number| pool.submit(talks, number));
+    lwt_core::all(jobs).await?;
+    talk(0).await?;
+    // There is room for one event then: how many are missing.
+    assert!(matches!(events.next().await?, Event::Started { .. }));
+    pool.submit(talks, 0).await?;
+    talk(0).await?;
+    pool.shutdown(Duration::from_secs(60)).await?;
+    let (mut read, mut lost) = (0, Vec::new());
+    while let Some(event) = events.get().await? {
+        match event {
+            Event::Lost(many) => lost.push(many),
+            _ => read += 1,
+        }
+    }
+    // Two of each job, and the worker's end.
+    assert_eq!((read + lost.iter().sum::<u64>(), lost.len()), (2 * 1001 + 1, 2));
+    Ok(())
+}
+
 fn talks_for(milliseconds: u32) -> u32 {
     worker::progress(&milliseconds).unwrap();
     std::thread::sleep(Duration::from_millis(milliseconds.into()));
@@ -408,6 +471,8 @@ fn main() {
         panics,
         nap,
         until_cancelled,
+        until_marked,
+        marks_twice,
         deaf,
         talks,
         talks_for,
@@ -425,9 +490,11 @@ fn main() {
         cancelled_and_deaf,
         an_abandoned_job_holds_nobody_up,
         a_deaf_job_takes_no_other_with_it,
+        who_has_gone_on_is_not_killed,
         a_busy_pool_starves_nobody,
         a_pool_in_a_worker,
         a_dropped_promise_lets_the_job_run,
         messages_arrive,
+        events_that_nobody_reads,
     ]);
 }

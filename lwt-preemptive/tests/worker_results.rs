@@ -74,6 +74,31 @@ async fn panics_later(text: String) {
     panic!("later {text}");
 }
 
+/// Cannot be read, and breaks when it is dropped, in a worker.
+#[derive(rkyv::Archive, rkyv::Serialize, Debug, Clone)]
+#[rkyv(crate = lwt_preemptive::worker::rkyv)]
+struct Fragile(u32);
+
+impl<D: rkyv::rancor::Fallible + ?Sized> rkyv::Deserialize<Fragile, D> for ArchivedFragile {
+    fn deserialize(&self, _: &mut D) -> Result<Fragile, D::Error> {
+        panic!("not {}", self.0)
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(!worker::is_worker(), "{} has broken", self.0);
+    }
+}
+
+fn reads(fragile: Fragile) -> u32 {
+    fragile.0
+}
+
+fn breaks(number: u32) -> Fragile {
+    Fragile(number)
+}
+
 #[expect(clippy::disallowed_methods, reason = "what is to be seen")]
 fn exits(code: i32) -> u32 {
     std::process::exit(code)
@@ -158,6 +183,19 @@ async fn a_panic(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+/// Reading, writing and dropping values is the program's own code, too.
+async fn a_panic_of_a_value(way: Way) -> Result<(), Error> {
+    let failures = [
+        (by(way).start(reads, Fragile(3)).await.unwrap_err(), "not 3"),
+        (by(way).start(breaks, 4).await.unwrap_err(), "4 has broken"),
+    ];
+    for (error, expected) in failures {
+        let WorkerFailure::Panic { message, place: Some(_) } = failure(&error) else { panic!("{error:?}") };
+        assert_eq!(message, expected);
+    }
+    Ok(())
+}
+
 async fn an_early_end(way: Way) -> Result<(), Error> {
     for code in [0, 3, 255] {
         let error = by(way).start(exits, code).await.unwrap_err();
@@ -203,6 +241,8 @@ fn main() {
         own_loop,
         panics,
         panics_later,
+        reads,
+        breaks,
         exits,
         aborts,
         nested,
@@ -214,6 +254,7 @@ fn main() {
         asynchronous,
         observers,
         a_panic,
+        a_panic_of_a_value,
         an_early_end,
         an_unlisted_function,
         a_worker_of_a_worker,

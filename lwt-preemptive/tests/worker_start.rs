@@ -108,6 +108,25 @@ async fn no_descriptor_for_the_result(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+/// A result for which the program has no memory left.
+async fn no_room_for_the_result(way: Way) -> Result<(), Error> {
+    let worker = by(way).start(late, 256 << 20);
+    worker.messages().next().await?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse()?;
+    let lowered = Lowered::to(Resource::RLIMIT_AS, (kilobytes << 10) + (128 << 20));
+    worker.signal(lwt_unix::signal::SIGUSR1).unwrap();
+    let error = worker.result().await.unwrap_err();
+    drop(lowered);
+    assert!(
+        matches!(failure(&error), WorkerFailure::Decode(text) if text.contains("os error 12")),
+        "{error:?}"
+    );
+    worker.ended().await?;
+    Ok(())
+}
+
 /// Gives so many bytes, when it gets a signal.
 async fn late(size: usize) -> Vec<u8> {
     let signal = lwt_unix::signal::next(lwt_unix::signal::SIGUSR1);
@@ -149,6 +168,7 @@ fn main() {
         nice,
         no_room_for_the_argument,
         no_descriptor_for_the_result,
+        no_room_for_the_result,
         threads_before,
     ]);
 }

@@ -11,6 +11,7 @@ use lwt_unix::process::{Pid, Status};
 use lwt_unix::sleep;
 
 use super::service::{GivenUp, Settings};
+use crate::worker::WorkerFailure;
 
 /// What happens to a service's workers: what [`Prefork::on_event`](super::Prefork::on_event) is told.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub enum Event {
         pid: Option<Pid>,
         /// How the process ended.
         status: Option<Status>,
-        /// Why, if its function did not return: a [`WorkerFailure`](crate::worker::WorkerFailure), which is
-        /// [`Cancelled`](crate::worker::WorkerFailure::Cancelled) if it was asked to end and was too slow.
+        /// Why, if its function did not return: a [`WorkerFailure`], which is
+        /// [`Cancelled`](WorkerFailure::Cancelled) if it was asked to end and was too slow.
         failure: Option<Error>,
         /// Whether it was asked to.
         asked: bool,
@@ -135,6 +136,13 @@ impl Generation {
             let (served, failure) = self.one(&mut was_ready).await;
             if self.is_ending.get() {
                 break;
+            }
+            if let Some(error) = &failure
+                && let Some(WorkerFailure::OwnerGone) = error.downcast_ref()
+            {
+                // In a fork of the program, which has none of its workers.
+                self.end();
+                return Err(error.clone());
             }
             if served.is_some_and(|served| served >= self.settings.healthy) {
                 self.failures.set(0);

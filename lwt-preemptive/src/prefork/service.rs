@@ -42,8 +42,8 @@ impl Default for Prefork {
 
 impl Prefork {
     /// As many workers as there are processors; ten starts that come to nothing, in a row, give it up; the
-    /// delays between them double from 50 ms to 5 s; a worker is well that has served for a second; and it has
-    /// 30 seconds to drain.
+    /// delays between them double from 50 ms to 5 s; a worker is well that has served for a second; and it
+    /// has 30 seconds to drain.
     pub fn new() -> Prefork {
         Prefork {
             settings: Settings {
@@ -71,6 +71,7 @@ impl Prefork {
     }
 
     /// After how many failures in a row it is given up, if no worker serves, or not all have got ready yet.
+    /// Those of all workers count: when there are more workers, it can be one of each.
     pub fn attempts(mut self, attempts: u32) -> Prefork {
         self.settings.attempts = attempts;
         self
@@ -101,13 +102,13 @@ impl Prefork {
         self
     }
 
-    /// Serves a listening socket: starts workers that run `function` with a copy of `argument`. Fulfilled when
-    /// all of them are ready. A cancel ends those that were started.
+    /// Serves a listening socket: starts workers that run `function` with a copy of `argument`. Fulfilled
+    /// when all of them are ready. A cancel ends those that were started.
     ///
     /// The function takes the socket by [`serve`](super::serve()), or by [`socket`](super::socket).
     ///
     /// # Errors
-    /// [`GivenUp`], and the error of duplicating the descriptor.
+    /// [`GivenUp`]; [`Stopped`], if the loop ends before.
     pub fn serve<F, M>(
         self,
         socket: impl Into<OwnedFd>,
@@ -242,7 +243,8 @@ impl<A: 'static> Inner<A> {
             match outcome {
                 Err(error) if is_current => {
                     inner.current.take();
-                    // One of its own: to have looked at a generation's is not to have looked at the service's.
+                    // One of its own: to have looked at a generation's is not to have looked at the
+                    // service's.
                     let own = error.downcast_ref::<GivenUp>().map(|given_up| given_up.clone().into());
                     let error = own.unwrap_or_else(|| error.clone());
                     if inner.coming.borrow().is_some() {
@@ -308,9 +310,9 @@ impl<A: 'static> Service<A> {
         self.0.current.borrow().as_ref().map_or_else(Vec::new, |current| current.workers())
     }
 
-    /// Replaces all workers by new ones with this argument, without refusing or losing a connection. Fulfilled
-    /// when the new ones are ready; the old ones drain then. One reload waits for the one before. A cancel
-    /// before that ends the new ones, and the old ones stay.
+    /// Replaces all workers by new ones with this argument, without refusing or losing a connection.
+    /// Fulfilled when the new ones are ready; the old ones drain then. One reload waits for the one before. A
+    /// cancel before that ends the new ones, and the old ones stay.
     ///
     /// # Errors
     /// [`GivenUp`], if the new ones do not get ready; the old ones stay then. [`Stopped`]. (If it is the old
@@ -323,8 +325,9 @@ impl<A: 'static> Service<A> {
         })
     }
 
-    /// Closes the socket, so that who connects is refused, and asks all workers to drain. Fulfilled when they have gone, which is after the grace time at the latest.
-    /// Later calls wait for the same; a cancel ends the wait only.
+    /// Closes the socket, so that who connects is refused, and asks all workers to drain: who has connected
+    /// is served (or, in the very moment of closing, reset). Fulfilled when they have gone, which is after
+    /// the grace time at the latest. Later calls wait for the same; a cancel ends the wait only.
     ///
     /// # Errors
     /// As [`ended`](Service::ended).
@@ -336,7 +339,8 @@ impl<A: 'static> Service<A> {
     /// Fulfilled when the service has been [stopped](Service::stop), and its last worker has gone.
     ///
     /// # Errors
-    /// [`GivenUp`].
+    /// [`GivenUp`]. In a fork of the program, to which the workers do not belong,
+    /// [`OwnerGone`](crate::worker::WorkerFailure::OwnerGone).
     pub fn ended(&self) -> Promise<()> {
         self.0.ended.clone().protected()
     }

@@ -52,12 +52,14 @@ pub(super) fn end(pid: Pid) {
 }
 
 /// Has a worker made with this socket; resolved with it, or with none if its number comes by the socket.
-pub(super) fn make(way: Option<Way>, worker: OwnedFd) -> (Step, Promise<Option<Foundling>>) {
-    if way == Some(Way::Zygote) || way.is_none() && zygote::is_there() {
-        return (Step::Zygote, zygote::ask(worker).map(|()| None));
+pub(super) fn make(way: Way, worker: OwnedFd) -> (Step, Promise<Option<Foundling>>) {
+    match way {
+        Way::Zygote => (Step::Zygote, zygote::ask(worker).map(|()| None)),
+        Way::Exec => {
+            let spawned = job::detach_result(move || reexec::spawn(worker).map(Foundling::new));
+            (Step::Spawn, spawned.map(Some).no_cancel())
+        }
     }
-    let spawned = job::detach_result(move || reexec::spawn(worker).map(Foundling::new));
-    (Step::Spawn, spawned.map(Some).no_cancel())
 }
 
 /// Blocks until the zygote has told the number of a worker that it was asked for, for so long at most.

@@ -174,20 +174,21 @@ impl Definition {
 }
 
 fn call<F: Process<M>, M>(function: F, argument: &[u8], memory: AlignedVec) -> Answer {
-    let argument = match F::Argument::from_bytes(argument) {
-        Ok(argument) => argument,
-        Err(error) => return Answer::Decode(format!("the argument: {error}")),
-    };
     panics::forget();
-    let outcome = catch_unwind(AssertUnwindSafe(|| function.invoke(argument)));
-    let outcome = outcome.unwrap_or_else(|payload| Err(Error::from_panic(payload)));
-    let mut sink = Sink::for_link(memory);
-    match outcome.map(|result| catch_unwind(AssertUnwindSafe(|| result.write(&mut sink)))) {
-        Ok(Ok(Ok(()))) => Answer::Value(sink),
-        Ok(Ok(Err(error))) => Answer::Decode(format!("the result: {error}")),
-        Ok(Err(payload)) => panicked(&Error::from_panic(payload)),
-        Err(error) => panicked(&error),
-    }
+    // Reading, writing and dropping a value may be the program's own code, too.
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        let argument = match F::Argument::from_bytes(argument) {
+            Ok(argument) => argument,
+            Err(error) => return Answer::Decode(format!("the argument: {error}")),
+        };
+        let mut sink = Sink::for_link(memory);
+        match function.invoke(argument).map(|result| result.write(&mut sink)) {
+            Ok(Ok(())) => Answer::Value(sink),
+            Ok(Err(error)) => Answer::Decode(format!("the result: {error}")),
+            Err(error) => panicked(&error),
+        }
+    }));
+    called.unwrap_or_else(|payload| panicked(&Error::from_panic(payload)))
 }
 
 fn panicked(error: &Error) -> Answer {

@@ -38,7 +38,7 @@ use lwt_unix::signal::Signal;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum WorkerFailure {
-    /// The function panicked.
+    /// The function panicked, or, where panics abort, any thread of the worker.
     Panic {
         /// The panic's message.
         message: String,

@@ -179,7 +179,7 @@ impl Inside {
 }
 
 /// There is no worker.
-fn refuse(socket: &OwnedFd, step: Step, error: &io::Error) -> ! {
+pub(super) fn refuse(socket: &OwnedFd, step: Step, error: &io::Error) -> ! {
     // If nobody hears it, nobody waits for it.
     let _ = Packet::not_born(step, error).send(socket.as_fd(), false);
     exit(101)
@@ -200,8 +200,8 @@ pub fn is_worker() -> bool {
     INSIDE.get().is_some()
 }
 
-/// For a worker that has changed its user or group, right after that: has it end with the program again, which
-/// the kernel forgets with such a change. Otherwise, and outside a worker, it changes nothing.
+/// For a worker that has changed its user or group, right after that: has it end with the program again,
+/// which the kernel forgets with such a change. Otherwise, and outside a worker, it changes nothing.
 ///
 /// # Errors
 /// The system's.
@@ -246,6 +246,23 @@ pub fn log(level: Level, line: impl fmt::Display) -> Result<(), Error> {
     inside.send(&Packet::log(inside.job.load(Ordering::Relaxed), level, &line.to_string()))?;
     inside.told.fetch_add(1, Ordering::Relaxed);
     Ok(())
+}
+
+/// [`log`] of what may get lost: it does not block, and drops the line if the socket is full.
+pub(crate) fn log_if_room(level: Level, line: impl fmt::Display) {
+    if let Some(inside) = INSIDE.get() {
+        let line = Packet::log(inside.job.load(Ordering::Relaxed), level, &line.to_string());
+        let told = line.send(inside.socket.as_fd(), false).is_ok();
+        inside.told.fetch_add(u64::from(told), Ordering::Relaxed);
+    }
+}
+
+/// Tells the program of a panic that ends this process.
+pub(super) fn tell_panic(message: &str, place: Option<&str>) {
+    if let Some(inside) = INSIDE.get() {
+        // If nobody hears it, nobody waits for it.
+        let _ = inside.send(&Packet::panic(message, place));
+    }
 }
 
 /// What this process's messages are about, from here on.

@@ -15,10 +15,12 @@
 //!    other end; what was sent before is still read.
 //! 3. A worker that is to end is *asked* first, by `SIGTERM`, and when the grace time is over *killed*, with
 //!    its group. What is sent before its number is known waits for that.
-//! 4. A loop's workers are ended by an exit hook, which runs after those of the program. A loop that ends
-//!    without its hooks kills them.
+//! 4. A loop's workers are ended by an [exit hook](super::lives). A loop that ends without its hooks kills
+//!    them.
 //! 5. In a process forked off the program a life is over at once, and touches nothing of the parent's: not
 //!    its socket, not its worker.
+//! 6. A worker that the zygote has made tells its number before it looks at what it is to do. So where that
+//!    connection ends without a number, nobody has begun anything, and the worker is made the other way.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -31,18 +33,19 @@ use lwt_core::{Error, Promise, Resolver, pick, spawn, wait};
 use lwt_unix::fd::{Direction, Fd};
 use lwt_unix::process::{Pid, Status, WaitFlags, wait4};
 use lwt_unix::signal::{SIGKILL, SIGTERM, Signal};
-use lwt_unix::{exit_hooks, sleep};
+use lwt_unix::sleep;
 
 use super::birth::Foundling;
 use super::failure::{Step, WorkerFailure};
 use super::messages::{Message, Progress};
 use super::wire::{Body, Packet, Report};
-use super::{birth, sys, zygote};
+use super::zygote::{self, nobody};
+use super::{birth, lives, sys};
 
 /// How many messages of a worker wait to be read.
 const MESSAGES: usize = 256;
 /// How long a killed process may take to be gone, before it is left to the system.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is made of the outcome.
 pub(super) type Settle = Box<dyn FnOnce(Result<Body, Error>)>;
@@ -64,13 +67,15 @@ pub enum Way {
 pub(super) struct Life {
     /// The process whose worker it is.
     program: u32,
-    grace: Duration,
+    pub(super) grace: Duration,
     socket: RefCell<Option<Fd>>,
     born: Cell<Option<Pid>>,
     /// Signals that wait for the worker's birth.
     waiting: RefCell<Vec<(Signal, bool)>>,
     /// The zygote was asked for it.
     asked: Cell<bool>,
+    /// What it is sent, until its number is known: see rule 6.
+    packets: RefCell<Vec<Rc<Packet>>>,
     /// Why it was not sent what it needs.
     unsent: Cell<Option<WorkerFailure>>,
     /// Whether it has sent rubbish.
@@ -116,13 +121,6 @@ impl<T: Clone + 'static> Told<T> {
     }
 }
 
-thread_local! {
-    /// The lives of this thread's loop.
-    static LIVES: RefCell<Vec<Rc<Life>>> = const { RefCell::new(Vec::new()) };
-    /// The process that has the exit hook of rule 4: a fork does not.
-    static HOOKED: Cell<u32> = const { Cell::new(0) };
-}
-
 impl Life {
     pub(super) fn new(grace: Duration, listener: Option<Listener>) -> Rc<Life> {
         Rc::new(Life {
@@ -132,6 +130,7 @@ impl Life {
             born: Cell::new(None),
             waiting: RefCell::new(Vec::new()),
             asked: Cell::new(false),
+            packets: RefCell::new(Vec::new()),
             unsent: Cell::new(None),
             is_garbled: Cell::new(false),
             sentence: Cell::new(None),
@@ -154,13 +153,7 @@ impl Life {
         settle: Settle,
     ) {
         let guard = Guard(Rc::clone(self));
-        LIVES.with_borrow_mut(|lives| lives.push(Rc::clone(self)));
-        if HOOKED.replace(self.program) != self.program {
-            exit_hooks().add_last(|| {
-                HOOKED.set(0);
-                end_all()
-            });
-        }
+        lives::add(self);
         let settle = Cell::new(Some(settle));
         drop(spawn(async move {
             let life = &guard.0;
@@ -186,18 +179,30 @@ impl Life {
         packets: Result<Vec<Packet>, WorkerFailure>,
         settle: &Cell<Option<Settle>>,
     ) -> Result<(), WorkerFailure> {
-        let packets = packets?;
+        *self.packets.borrow_mut() = packets?.into_iter().map(Rc::new).collect();
+        let first = way.unwrap_or(if zygote::is_there() { Way::Zygote } else { Way::Exec });
+        match self.attempt(first, settle).await {
+            Err(_) if self.is_foreign() => Err(WorkerFailure::OwnerGone),
+            Err(WorkerFailure::Start { step: Step::Zygote, .. }) if way.is_none() => {
+                self.asked.set(false);
+                self.attempt(Way::Exec, settle).await
+            }
+            done => done,
+        }
+    }
+
+    /// [`conduct`](Life::conduct), with a worker that is made this way.
+    async fn attempt(self: &Rc<Life>, way: Way, settle: &Cell<Option<Settle>>) -> Result<(), WorkerFailure> {
         let (ours, theirs) = sys::socket_pair().map_err(|error| Step::Socket.failed(error))?;
         let ours = Fd::new(ours).map_err(|error| Step::Socket.failed_by(&error))?;
         *self.socket.borrow_mut() = Some(ours.clone());
         let (step, making) = birth::make(way, theirs);
-        let (socket, life) = (ours.clone(), Rc::clone(self));
+        let (socket, life, packets) = (ours.clone(), Rc::clone(self), self.packets.borrow().clone());
         // Beside what it tells: a worker that takes nothing can still be killed.
         drop(spawn(async move {
             for packet in packets {
-                let step = packet.step();
-                if let Err(error) = send(&socket, packet).await {
-                    life.not_sent(step, &error);
+                if let Err(error) = life.send(&socket, &packet).await {
+                    life.not_sent(packet.step(), &error);
                     break;
                 }
             }
@@ -282,6 +287,7 @@ impl Life {
             return;
         }
         self.born.set(Some(pid));
+        self.packets.take();
         for (signal, group) in self.waiting.take() {
             // It has gone already.
             let _ = sys::kill(pid.number(), signal.number(), group);
@@ -315,7 +321,7 @@ impl Life {
             let known = life.pid.0.clone().map(drop);
             // There may be no number.
             let _ = pick([sleep(PATIENCE), known, life.over.0.clone()]).await;
-            if !life.pid.is_told() && !life.is_over() {
+            if life.asked.get() && !life.pid.is_told() && !life.is_over() {
                 zygote::give_up();
             }
             Ok::<(), Error>(())
@@ -400,6 +406,11 @@ impl Life {
         self.ended.0.clone()
     }
 
+    /// Resolved when nothing of it is left.
+    pub(super) fn over(&self) -> Promise<()> {
+        self.over.0.clone()
+    }
+
     pub(super) fn messages(&self) -> Stream<Message> {
         self.stream().share()
     }
@@ -442,35 +453,27 @@ impl Life {
     }
 
     /// Sends a descriptor to the worker.
-    pub(super) fn pass(&self, name: &str, file: OwnedFd) -> Promise<()> {
+    pub(super) fn pass(self: &Rc<Life>, name: &str, file: OwnedFd) -> Promise<()> {
         let socket = self.socket.borrow().clone();
         match socket {
             Some(socket) => {
-                let packet = Packet::pass(name, file);
-                spawn(async move { send(&socket, packet).await })
+                let packet = Rc::new(Packet::pass(name, file));
+                if self.born.get().is_none() {
+                    self.packets.borrow_mut().push(Rc::clone(&packet));
+                }
+                let life = Rc::clone(self);
+                spawn(async move { life.send(&socket, &packet).await })
             }
-            None => Promise::fail(io::Error::from(io::ErrorKind::BrokenPipe)),
+            None => Promise::fail(nobody()),
         }
     }
-}
 
-/// Sends to a worker; waits while there is no room.
-async fn send(socket: &Fd, packet: Packet) -> Result<(), Error> {
-    socket.wrap_syscall(Direction::Write, |socket| packet.send(socket, false)).await
-}
-
-/// Asks all workers of this thread's loop to end, and waits until they have.
-async fn end_all() -> Result<(), Error> {
-    loop {
-        let lives = LIVES.with_borrow(|lives| lives.clone());
-        let Some(grace) = lives.iter().map(|life| life.grace).max() else { return Ok(()) };
-        for life in &lives {
-            life.stop(Sentence::OwnerGone);
-        }
-        let ends = lives.iter().map(|life| life.over.0.clone()).collect::<Vec<_>>();
-        let late = sleep(grace.saturating_add(PATIENCE)).map(|()| Vec::new());
-        pick([lwt_core::all(ends), late]).await?;
-        LIVES.with_borrow_mut(|now| now.retain(|life| !lives.iter().any(|ended| Rc::ptr_eq(ended, life))));
+    /// Waits while there is no room.
+    async fn send(&self, socket: &Fd, packet: &Packet) -> Result<(), Error> {
+        let sent = socket.wrap_syscall(Direction::Write, |socket| {
+            if self.is_foreign() { Err(nobody()) } else { packet.send(socket, false) }
+        });
+        sent.await
     }
 }
 
@@ -488,12 +491,8 @@ impl Drop for Guard {
             }
         }
         life.end_messages();
-        let _ = LIVES.try_with(|lives| {
-            if let Ok(mut lives) = lives.try_borrow_mut() {
-                lives.retain(|other| !Rc::ptr_eq(other, life));
-            }
-        });
-        drop(life.socket.take());
+        lives::remove(life);
+        drop((life.socket.take(), life.packets.take()));
         life.over.tell(Ok(()));
     }
 }

@@ -6,6 +6,39 @@ use super::value::{Wire, WireError};
 use super::wire::Body;
 
 /// What a worker has told while it works: an element of [`Worker::messages`](super::Worker::messages).
+///
+/// ```standalone_crate
+/// use lwt_preemptive::worker::{self, Level, Message};
+///
+/// fn count(to: u64) -> Result<u64, String> {
+///     let count = || {
+///         worker::log(Level::Info, format_args!("counting to {to}"))?;
+///         (1..=to).try_for_each(|number| worker::progress(&number))
+///     };
+///     count().map(|()| to).map_err(|error: lwt_core::Error| error.to_string())
+/// }
+///
+/// lwt_preemptive::main! {
+///     workers [count];
+///     async fn main() -> Result<(), lwt_core::Error> {
+///         let worker = worker::start(count, 3);
+///         let messages = worker.messages();
+///         let (mut lines, mut numbers) = (Vec::new(), Vec::new());
+///         // They end with the worker.
+///         while let Some(message) = messages.get().await? {
+///             match message {
+///                 Message::Log { level, text } => lines.push((level, text)),
+///                 Message::Progress(number) => numbers.push(number.decode::<u64>()?),
+///                 other => println!("{other:?}"),
+///             }
+///         }
+///         assert_eq!(lines, [(Level::Info, "counting to 3".to_owned())]);
+///         assert_eq!(numbers, [1, 2, 3]);
+///         assert_eq!(worker.await?, Ok(3));
+///         Ok(())
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Message {

@@ -34,9 +34,9 @@
 //!
 //! # What a worker is
 //! * It is made from the program's state at its start, not from what the program has become: nothing that was
-//!   set up, opened or computed after [`init`] is there. What a function needs comes by its argument. (It
-//!   is not said whether a change of the directory or the environment after that is seen.) That goes for
-//!   what a program does to confine itself, too: a root directory, a namespace, a filter of system calls. Only
+//!   set up, opened or computed after [`init`] is there. What a function needs comes by its argument. (It is
+//!   not said whether a change of the directory or the environment after that is seen.) That goes for what a
+//!   program does to confine itself, too: a root directory, a namespace, a filter of system calls. Only
 //!   another user or group is noticed, and no worker has the rights of the former one.
 //! * It has descriptors 0 (`/dev/null`), 1 and 2 (the program's), and what it was given.
 //! * It is the head of a group of processes of its own. So Ctrl-C does not end it: the program hears of that,
@@ -51,9 +51,9 @@
 //! # How one comes to be
 //! Forking a program with threads is no way to a healthy process, and forking a large one takes long. So
 //! [`init`] forks a *zygote* off first thing in the program, and workers are copies of that. Where it cannot
-//! be had (threads were there before; the C library is not the usual one; in a worker), workers execute the
-//! program anew, and [`init`] turns them off the program's way. That takes a few milliseconds. What the
-//! program's `main` does before `init` is done in such a worker, too: nothing should stand there.
+//! be had (threads were there before; the C library is not the usual one; in a worker), or has ended, workers
+//! execute the program anew, and [`init`] turns them off the program's way. That takes a few milliseconds.
+//! What the program's `main` does before `init` is done in such a worker, too: nothing should stand there.
 //!
 //! # Rules
 //! 1. A process with threads is never forked.
@@ -66,8 +66,8 @@
 //!
 //! The files, in the order in which they explain each other: `sys` (the system calls), `value` (what can be
 //! sent), `definition` (what can be called), `wire` (what is said), `zygote` and `reexec` (two ways to a
-//! process), `inside` (the worker's side), `birth` and `life` (the program's side), `start` and `handle` (what programs
-//! see of it), `messages`, `failure`, `panics`.
+//! process), `inside` (the worker's side), `birth`, `life` and `lives` (the program's side), `start` and
+//! `handle` (what programs see of it), `messages`, `failure`, `panics`.
 
 mod birth;
 mod definition;
@@ -76,6 +76,7 @@ mod handle;
 mod inside;
 mod life;
 mod link;
+mod lives;
 mod messages;
 mod panics;
 pub mod pool;
@@ -94,6 +95,7 @@ pub use rkyv;
 pub use self::definition::{Async, Definition, Plain, Process};
 pub use self::failure::{Step, WorkerFailure};
 pub use self::handle::Worker;
+pub(crate) use self::inside::log_if_room;
 pub use self::inside::{end_with_program, is_worker, log, passed, progress, shared};
 pub use self::life::Way;
 pub use self::messages::{Level, Message, Progress};
@@ -105,8 +107,8 @@ pub use self::value::{Wire, WireError};
 /// by [`main!`](crate::main), such as tests with a harness of their own.
 ///
 /// It is the first thing in `main`: before threads, before a loop, before anything is opened. In a worker it
-/// does not return. (Where whoever started the program has it ignore `SIGCHLD`, it does not any more: the ends
-/// of workers are not to be discarded.)
+/// does not return. (Where whoever started the program has it ignore `SIGCHLD`, it does not any more: the
+/// ends of workers are not to be discarded.)
 ///
 /// ```standalone_crate
 /// use lwt_preemptive::{worker, workers};

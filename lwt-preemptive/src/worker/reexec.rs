@@ -7,16 +7,21 @@
 //!    by its standard input, which is the socket to the program. Both have to be there: what a worker starts
 //!    inherits the one at most. If its parent has ended by then it ends, too, and is never taken for a
 //!    program.
-//! 3. Between fork and exec nothing of ours runs, so that the system may make the process without copying
+//! 3. It takes orders only from a program that has its rights. Otherwise a program whose file gives it
+//!    another user's rights would do whatever its starter has it do, and those who have given such rights up
+//!    would get them back.
+//! 4. Between fork and exec nothing of ours runs, so that the system may make the process without copying
 //!    this one.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use lwt_unix::faults;
 use lwt_unix::process::Pid;
 
+use super::failure::Step;
 use super::inside::{self, Tie};
 use super::sys;
 
@@ -32,9 +37,9 @@ pub(super) fn spawn(worker: OwnedFd) -> io::Result<Pid> {
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
-    let command = command.args(arguments).env(VARIABLE, std::process::id().to_string());
-    let child = command.stdin(Stdio::from(worker)).process_group(0).spawn()?;
-    Ok(Pid::from(&child))
+    command.args(arguments).env(VARIABLE, std::process::id().to_string());
+    command.stdin(Stdio::from(worker)).process_group(0);
+    faults::call("posix_spawn", || command.spawn()).map(|child| Pid::from(&child))
 }
 
 /// If this process was started by [`spawn`], becomes a worker.
@@ -46,5 +51,8 @@ pub(super) fn begin() {
     // What the program has left open for those whom it starts is not for its workers; nor is the socket, as
     // standard input.
     let Ok(socket) = sys::keep_only(socket) else { sys::exit_now() };
+    if !sys::is_among_equals(socket.as_fd()) {
+        inside::refuse(&socket, Step::Parent, &io::Error::from_raw_os_error(libc::EPERM));
+    }
     inside::become_worker(socket, parent, Tie::Thread)
 }

@@ -108,8 +108,9 @@ impl Start {
         self
     }
 
-    /// How the worker is made. Otherwise it is executed where the environment variable `LWT_WORKERS` is
-    /// `exec` or there is no zygote, and a copy of the zygote elsewhere.
+    /// How the worker is made, whatever comes. Otherwise it is executed where the environment variable
+    /// `LWT_WORKERS` is `exec`, where there is no zygote, or where that ends before it has made the worker;
+    /// elsewhere it is a copy of the zygote.
     pub fn way(mut self, way: Way) -> Start {
         self.way = Some(way);
         self
@@ -117,6 +118,30 @@ impl Start {
 
     /// Gives a duplicate of a descriptor to the worker, which [takes](super::passed) it by this name. That
     /// the process has no descriptor left is an error of the start.
+    ///
+    /// ```standalone_crate
+    /// use lwt_preemptive::worker::{self, Start};
+    /// use std::fs::File;
+    /// use std::io::{Read, Write, pipe};
+    ///
+    /// fn greet(name: String) -> bool {
+    ///     let Some(to) = worker::passed("to") else { return false };
+    ///     write!(File::from(to), "hello, {name}").is_ok()
+    /// }
+    ///
+    /// lwt_preemptive::main! {
+    ///     workers [greet];
+    ///     async fn main() -> Result<(), lwt_core::Error> {
+    ///         let (mut from, to) = pipe()?;
+    ///         let worker = Start::new().pass("to", to).start(greet, "ada".to_owned());
+    ///         assert!(worker.await?);
+    ///         let mut greeting = String::new();
+    ///         from.read_to_string(&mut greeting)?; // to the end: nobody has the other end any more
+    ///         assert_eq!(greeting, "hello, ada");
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     pub fn pass(mut self, name: impl Into<String>, file: impl AsFd) -> Start {
         let file = file.as_fd().try_clone_to_owned();
         let file = file.map(Rc::new).map_err(|error| error.raw_os_error().unwrap_or(libc::EMFILE));

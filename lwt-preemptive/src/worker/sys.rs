@@ -15,6 +15,7 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use libc::{c_int, c_long};
+use lwt_unix::faults;
 
 mod sealed;
 
@@ -125,9 +126,10 @@ impl Cloner {
         let (fourth, fifth) = if cfg!(target_arch = "x86_64") { (self.tid, 0) } else { (0, self.tid) };
         // SAFETY: without `CLONE_VM` it is a fork, of a process with one thread (rule 3). The address is that
         // of the library's own number of the thread. No stack: the child goes on with a copy of this one.
-        let made = retry(|| unsafe {
+        let clone = || unsafe {
             libc::syscall(libc::SYS_clone, c_long::from(flags), 0_usize, 0_usize, fourth, fifth)
-        })?;
+        };
+        let made = faults::call("clone", || retry(clone))?;
         if made == 0 && self.robust.0 != 0 {
             // It cannot fail with the values that the kernel has given.
             // SAFETY: the list is the library's own, at the same address in the copy.
@@ -197,18 +199,29 @@ pub(super) fn keep_only(kept: OwnedFd) -> io::Result<OwnedFd> {
     Ok(kept)
 }
 
+/// What a socket says of itself, in so many numbers.
+fn socket_option<const N: usize>(socket: RawFd, option: c_int) -> Option<[c_int; N]> {
+    let mut value = [0; N];
+    let mut size = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the integers are written.
+    let asked = retry(|| unsafe {
+        libc::getsockopt(socket, libc::SOL_SOCKET, option, value.as_mut_ptr().cast(), &raw mut size)
+    });
+    asked.ok().map(|_| value)
+}
+
+/// Whether the connection was made by somebody who has this process's rights, by user and group.
+pub(super) fn is_among_equals(socket: BorrowedFd<'_>) -> bool {
+    // A `ucred`: process, user, group.
+    let maker = socket_option(socket.as_raw_fd(), libc::SO_PEERCRED);
+    let [_, user, _, _, group, _] = rights();
+    maker.is_some_and(|[_, by_user, by_group]| (by_user as u32, by_group as u32) == (user, group))
+}
+
 /// A duplicate of descriptor 0, if that is a socket of messages between processes.
 pub(super) fn socket_at_input() -> Option<OwnedFd> {
-    let ask = |option| {
-        let mut value: c_int = 0;
-        let mut size = size_of::<c_int>() as libc::socklen_t;
-        // SAFETY: the integer is written.
-        let asked = retry(|| unsafe {
-            libc::getsockopt(0, libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut size)
-        });
-        asked.ok().map(|_| value)
-    };
-    if ask(libc::SO_DOMAIN) != Some(libc::AF_UNIX) || ask(libc::SO_TYPE) != Some(libc::SOCK_SEQPACKET) {
+    let is = |option, value| socket_option(0, option) == Some([value]);
+    if !is(libc::SO_DOMAIN, libc::AF_UNIX) || !is(libc::SO_TYPE, libc::SOCK_SEQPACKET) {
         return None;
     }
     // SAFETY: integers only.

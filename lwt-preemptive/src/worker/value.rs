@@ -106,8 +106,8 @@ where
     }
 }
 
-/// How deep a value may be that comes from another process: boxes in boxes. Each level takes some stack, where
-/// it is checked and where it is read, and what comes must not be able to use up all of it.
+/// How deep a value may be that comes from another process: boxes in boxes. Each level takes some stack,
+/// where it is checked and where it is read, and what comes must not be able to use up all of it.
 const DEPTH: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 
 fn read<T>(bytes: &[u8]) -> Result<T, rancor::Error>

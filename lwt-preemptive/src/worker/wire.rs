@@ -9,7 +9,7 @@
 //!
 //! 1. A message is a head, whose first byte says what it is, and a body: the bytes of a value. A body of more
 //!    than [`INLINE`] bytes is a sealed file that goes along with the message.
-//! 2. What comes is not trusted. A message that does not begin as it should is [`Garbled`], a file that is
+//! 2. What comes is not trusted. A message that does not begin as it should is [`garbled`], a file that is
 //!    not sealed is refused, and the bytes of a value are checked when they become one.
 //! 3. A message takes at most one descriptor along.
 
@@ -32,9 +32,10 @@ const TEXT: usize = 16 << 10;
 /// The longest message.
 const MOST: usize = INLINE + TEXT + (4 << 10);
 
-/// A message that makes no sense.
-#[derive(Debug)]
-pub(super) struct Garbled;
+/// That a message makes no sense.
+fn garbled() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not a message")
+}
 
 /// What a program tells a worker.
 #[derive(Debug)]
@@ -210,38 +211,37 @@ impl Packet {
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Garbled> {
-        let (front, rest) = self.0.split_at_checked(count).ok_or(Garbled)?;
+    fn take(&mut self, count: usize) -> io::Result<&'a [u8]> {
+        let (front, rest) = self.0.split_at_checked(count).ok_or_else(garbled)?;
         self.0 = rest;
         Ok(front)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Garbled> {
-        self.take(N)?.try_into().map_err(|_| Garbled)
+    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| garbled())
     }
 
-    fn byte(&mut self) -> Result<u8, Garbled> {
+    fn byte(&mut self) -> io::Result<u8> {
         Ok(self.array::<1>()?[0])
     }
 
-    fn flag(&mut self) -> Result<bool, Garbled> {
+    fn flag(&mut self) -> io::Result<bool> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
-            _ => Err(Garbled),
+            _ => Err(garbled()),
         }
     }
 
-    fn text(&mut self) -> Result<String, Garbled> {
+    fn text(&mut self) -> io::Result<String> {
         let len = u32::from_ne_bytes(self.array()?) as usize;
-        str::from_utf8(self.take(len)?).map(str::to_owned).map_err(|_| Garbled)
+        str::from_utf8(self.take(len)?).map(str::to_owned).map_err(|_| garbled())
     }
 
     /// The rest, or the file.
-    fn body(&mut self, file: &mut Option<OwnedFd>) -> Result<Body, Garbled> {
+    fn body(&mut self, file: &mut Option<OwnedFd>) -> io::Result<Body> {
         if self.flag()? {
-            let file = file.take().ok_or(Garbled)?;
-            return Mapping::of(&file).map(Body::Mapped).map_err(|_| Garbled);
+            return Mapping::of(&file.take().ok_or_else(garbled)?).map(Body::Mapped);
         }
         let rest = self.take(self.0.len())?;
         let mut body = AlignedVec::with_capacity(rest.len());
@@ -249,16 +249,16 @@ impl<'a> Fields<'a> {
         Ok(Body::Inline(body))
     }
 
-    fn end(&self) -> Result<(), Garbled> {
-        if self.0.is_empty() { Ok(()) } else { Err(Garbled) }
+    fn end(&self) -> io::Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(garbled()) }
     }
 }
 
 impl Order {
-    fn parse(bytes: &[u8], mut file: Option<OwnedFd>) -> Result<Order, Garbled> {
+    fn parse(bytes: &[u8], mut file: Option<OwnedFd>) -> io::Result<Order> {
         let mut fields = Fields(bytes);
         let order = match fields.byte()? {
-            PASS => Order::Pass { name: fields.text()?, file: file.take().ok_or(Garbled)? },
+            PASS => Order::Pass { name: fields.text()?, file: file.take().ok_or_else(garbled)? },
             BEGIN => Order::Begin {
                 index: u32::from_ne_bytes(fields.array()?),
                 hash: u64::from_ne_bytes(fields.array()?),
@@ -269,7 +269,7 @@ impl Order {
                 },
                 argument: fields.body(&mut file)?,
             },
-            _ => return Err(Garbled),
+            _ => return Err(garbled()),
         };
         fields.end().map(|()| order)
     }
@@ -284,12 +284,12 @@ impl Order {
 }
 
 impl Report {
-    fn parse(bytes: &[u8], mut file: Option<OwnedFd>) -> Result<Report, Garbled> {
+    fn parse(bytes: &[u8], mut file: Option<OwnedFd>) -> io::Result<Report> {
         let mut fields = Fields(bytes);
         let report = match fields.byte()? {
             BORN => Report::Born { pid: i32::from_ne_bytes(fields.array()?) },
             NOT_BORN => Report::NotBorn {
-                step: Step::of_number(fields.byte()?).ok_or(Garbled)?,
+                step: Step::of_number(fields.byte()?).ok_or_else(garbled)?,
                 errno: i32::from_ne_bytes(fields.array()?),
             },
             VALUE => Report::Value(fields.body(&mut file)?),
@@ -305,10 +305,10 @@ impl Report {
             },
             LOG => Report::Log {
                 job: u64::from_ne_bytes(fields.array()?),
-                level: Level::of_number(fields.byte()?).ok_or(Garbled)?,
+                level: Level::of_number(fields.byte()?).ok_or_else(garbled)?,
                 text: fields.text()?,
             },
-            _ => return Err(Garbled),
+            _ => return Err(garbled()),
         };
         fields.end().map(|()| report)
     }
@@ -342,7 +342,7 @@ pub(super) fn receive_request(socket: BorrowedFd<'_>) -> io::Result<Option<Owned
 fn receive<T>(
     socket: BorrowedFd<'_>,
     wait: bool,
-    parse: impl FnOnce(&[u8], Option<OwnedFd>) -> Result<T, Garbled>,
+    parse: impl FnOnce(&[u8], Option<OwnedFd>) -> io::Result<T>,
 ) -> io::Result<Option<T>> {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -362,8 +362,8 @@ fn receive<T>(
     let parsed = came.and_then(|came| match &buffer[..] {
         [] => Ok(None),
         bytes => match parse(bytes, came.file) {
-            Ok(message) if !came.cut => Ok(Some(message)),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not a message")),
+            Ok(_) if came.cut => Err(garbled()),
+            parsed => parsed.map(Some),
         },
     });
     let _ = BUFFER.try_with(|kept| kept.replace(buffer));

@@ -120,8 +120,8 @@ pub(super) fn give_up() {
     }
 }
 
-/// Why there is no worker, if all that it would have had of a connection is closed: the zygote has ended, which
-/// is taken note of, or could not take the request.
+/// Why there is no worker, if all that it would have had of a connection is closed: the zygote has ended,
+/// which is taken note of, or could not take the request.
 pub(super) fn no_answer() -> WorkerFailure {
     // It never says anything there.
     if let Some(zygote) = there()
@@ -129,7 +129,12 @@ pub(super) fn no_answer() -> WorkerFailure {
     {
         zygote.is_gone();
     }
-    Step::Zygote.failed(io::ErrorKind::BrokenPipe.into())
+    Step::Zygote.failed(nobody())
+}
+
+/// Nobody is there any more.
+pub(super) fn nobody() -> io::Error {
+    io::Error::from_raw_os_error(libc::EPIPE)
 }
 
 /// Asks for a worker with this socket. Resolved when the request is on its way.
@@ -138,7 +143,7 @@ pub(super) fn no_answer() -> WorkerFailure {
 /// The system's: `EPIPE` if the zygote has ended, and none will be asked from then on.
 pub(super) fn ask(worker: OwnedFd) -> Promise<()> {
     let Some(zygote) = there() else {
-        return Promise::fail(io::Error::from(io::ErrorKind::BrokenPipe));
+        return Promise::fail(nobody());
     };
     match Packet::make().send_with(zygote.socket.as_fd(), Some(worker.as_fd()), false) {
         Ok(()) => Promise::ready(()),
@@ -153,6 +158,8 @@ async fn ask_later(zygote: &'static Zygote, worker: OwnedFd) -> Result<(), Error
     let socket = Fd::new(zygote.socket.try_clone()?)?;
     let request = Packet::make();
     let asked = socket.register_action(Direction::Write, |socket| {
+        // This may be a fork of the program by now.
+        let zygote = there().ok_or_else(nobody)?;
         request.send_with(socket, Some(worker.as_fd()), false).map_err(|error| zygote.failed(error))
     });
     asked.await

@@ -17,7 +17,7 @@ use libc::{c_int, c_void, off_t};
 use super::ends::Ends;
 
 /// A huge page.
-const HUGE: usize = 2 << 20;
+pub(super) const HUGE: usize = 2 << 20;
 
 /// See the module's documentation.
 #[derive(Debug)]

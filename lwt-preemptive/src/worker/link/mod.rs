@@ -51,6 +51,7 @@ pub(crate) use self::ring::{Frame, Room};
 pub(crate) use self::segment::{Draft, Segment};
 use self::segment::{Inbox, Outbox};
 pub(crate) use self::sys::Bell;
+use crate::shm::lease;
 
 /// The bytes of each ring.
 const RING: usize = 128 << 10;
@@ -321,6 +322,7 @@ impl Far {
 impl Link {
     /// The side that sends by `which[0]` and receives by `which[1]`.
     fn new(file: OwnedFd, theirs: Bell, which: [usize; 2]) -> io::Result<Link> {
+        lease::count_forks();
         let map = Arc::new(Map::new(file.as_fd(), 0, HEADER + 2 * RING, true)?);
         let file = Rc::new(file);
         let ring = |which: usize| ring::Place {
@@ -334,6 +336,7 @@ impl Link {
             base: SEGMENTS + which as u64 * segment::Place::LEN,
             header: Arc::clone(&map),
             flags: FLAGS[which],
+            forks: lease::forks(),
         };
         let [out, into] = which;
         Ok(Link {

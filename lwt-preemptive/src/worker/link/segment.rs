@@ -12,9 +12,14 @@
 //! 3. The reader believes the writer nothing: slot and length are checked, the file is sealed against
 //!    shrinking and asked for its length, and no slot is taken that is still being read.
 //! 4. A slot has one draft at a time: which have one is noted on the writer's side, until the draft is given
-//!    or dropped. In the child of a fork nothing is given back: the parent still reads.
-//! 5. A segment grows while it is written, in powers of two; its space is reserved as it grows, so running
-//!    out of memory is an error, not a signal.
+//!    or dropped.
+//! 5. A segment grows while it is written; its space is reserved as it grows, so running out of memory is an
+//!    error, not a signal.
+//! 6. Its memory is kept for the next message, up to [`KEPT`] in a direction. What is more goes back to the
+//!    system, by whoever has the slot last: the reader, who says in the flag that there is nothing any more,
+//!    or a draft that is dropped.
+//! 7. As long as one is written or read, a safe fork is refused ([`Lent`]). In the child of another fork
+//!    nothing is read, and nothing given back: all of it is the parent's.
 
 use std::cell::Cell;
 use std::fmt;
@@ -26,8 +31,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use lwt_unix::process::Lent;
+
 use super::ends::Broken;
-use super::map::Map;
+use super::map::{HUGE, Map};
 use super::sys;
 use crate::shm::lease;
 
@@ -37,8 +44,26 @@ pub(super) const SLOTS: usize = 64;
 const ROOM: u64 = 1 << 36;
 /// How long it is at least.
 const SMALLEST: usize = 256 << 10;
+/// How many bytes of segments that nobody uses are kept, besides the smallest.
+pub(super) const KEPT: usize = if cfg!(test) { 8 << 20 } else { 256 << 20 };
 /// After so many uses its pages are put together.
 const WORTH_IT: u32 = 1;
+
+/// The flags of the slots: it is the writer's, ...
+const FREE: u32 = 0;
+/// ... the reader's, ...
+const GIVEN: u32 = 1;
+/// ... the writer's, and has no memory any more.
+const EMPTIED: u32 = 2;
+
+/// How long a segment is made for a message: somewhat longer, and a long one of whole huge pages.
+fn roomy(len: usize) -> usize {
+    if len <= HUGE {
+        len.next_power_of_two().max(SMALLEST)
+    } else {
+        (len + len / 8).next_multiple_of(HUGE).min(ROOM as usize)
+    }
+}
 
 /// Where a direction's segments are.
 #[derive(Debug, Clone)]
@@ -49,41 +74,39 @@ pub(super) struct Place {
     /// Where the flags are.
     pub(super) header: Arc<Map>,
     pub(super) flags: usize,
+    /// In which life of this process it was made: see [`lease::forks`].
+    pub(super) forks: u32,
 }
 
 impl Place {
-    fn flags(&self) -> &[AtomicU32] {
-        self.header.halves(self.flags, SLOTS)
+    fn flag(&self, slot: usize) -> &AtomicU32 {
+        &self.header.halves(self.flags, SLOTS)[slot]
     }
 
     fn offset(&self, slot: usize) -> u64 {
         self.base + slot as u64 * ROOM
     }
 
+    /// Gives the memory of a slot back to the system.
+    ///
+    /// # Errors
+    /// The system's.
+    fn empty(&self, slot: usize) -> io::Result<()> {
+        sys::empty(self.file.as_fd(), self.offset(slot), ROOM)
+    }
+
+    /// Whether this is the process that made the link, and not a child of it made by `fork`.
+    fn is_here(&self) -> bool {
+        self.forks == lease::forks()
+    }
+
     /// What all segments of a direction take of the file's addresses.
     pub(super) const LEN: u64 = SLOTS as u64 * ROOM;
 }
 
-/// The writer's segments.
-#[derive(Debug)]
-pub(super) struct Outbox {
-    place: Place,
-    /// `None`: never used, or being written.
-    maps: [Option<(Map, u32)>; SLOTS],
-    /// Which are being written.
-    drafts: Slots,
-}
-
 /// Some of the slots, bit by bit.
-#[derive(Debug, Clone, Default)]
-struct Slots(Rc<Cell<u64>>);
-
-/// One of them, until the drop.
-#[derive(Debug)]
-struct Taken {
-    of: Slots,
-    slot: usize,
-}
+#[derive(Debug, Default)]
+struct Slots(Cell<u64>);
 
 impl Slots {
     fn has(&self, slot: usize) -> bool {
@@ -94,22 +117,45 @@ impl Slots {
         self.0.get().count_ones() as usize
     }
 
-    fn take(&self, slot: usize) -> Taken {
-        self.0.set(self.0.get() | 1 << slot);
-        Taken { of: self.clone(), slot }
+    fn set(&self, slot: usize, has: bool) {
+        self.0.set(self.0.get() & !(1 << slot) | u64::from(has) << slot);
     }
+}
+
+/// The writer's segments.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    place: Place,
+    /// `None`: never used, or being written.
+    maps: [Option<(Map, u32)>; SLOTS],
+    /// Which are being written.
+    drafts: Rc<Slots>,
+}
+
+/// A slot that is being written.
+#[derive(Debug)]
+struct Taken {
+    place: Place,
+    drafts: Rc<Slots>,
+    slot: usize,
+    /// Whether the reader gets it.
+    given: bool,
+    _lent: Lent,
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.of.0.set(self.of.0.get() & !(1 << self.slot));
+        if !self.given && self.place.is_here() {
+            // If that does not work, the next draft has the memory.
+            let _ = self.place.empty(self.slot);
+        }
+        self.drafts.set(self.slot, false);
     }
 }
 
 /// A segment that is being written. Dropped, it is forgotten.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    place: Place,
     slot: Taken,
     map: Map,
     len: usize,
@@ -119,7 +165,7 @@ pub(crate) struct Draft {
 
 impl Outbox {
     pub(super) fn new(place: Place) -> Outbox {
-        Outbox { place, maps: [const { None }; SLOTS], drafts: Slots::default() }
+        Outbox { place, maps: [const { None }; SLOTS], drafts: Rc::default() }
     }
 
     /// How many drafts there are.
@@ -133,11 +179,17 @@ impl Outbox {
     /// # Errors
     /// The system's.
     pub(super) fn draft(&mut self) -> io::Result<Option<Draft>> {
-        let free = |slot: &usize| self.place.flags()[*slot].load(Acquire) == 0 && !self.drafts.has(*slot);
-        let len = |slot: &usize| self.maps[*slot].as_ref().map_or(0, |(map, _)| map.len());
+        let flag = |slot: usize| self.place.flag(slot).load(Acquire);
+        let free = |slot: &usize| flag(*slot) != GIVEN && !self.drafts.has(*slot);
+        let len = |slot: &usize| match &self.maps[*slot] {
+            Some((map, _)) if flag(*slot) == FREE => map.len(),
+            _ => 0,
+        };
         // Of equals the first: a new one only if there is no other.
         let Some(slot) = (0..SLOTS).filter(free).rev().max_by_key(len) else { return Ok(None) };
-        let (map, uses) = match self.maps[slot].take() {
+        let kept = self.maps[slot].take();
+        let emptied = self.place.flag(slot).swap(FREE, Relaxed) == EMPTIED;
+        let (map, uses) = match kept.filter(|_| !emptied) {
             Some((mut map, uses)) => {
                 map.set_writable(true)?;
                 if uses == WORTH_IT {
@@ -151,7 +203,10 @@ impl Outbox {
                 (Map::new(self.place.file.as_fd(), from, SMALLEST, true)?, 0)
             }
         };
-        Ok(Some(Draft { place: self.place.clone(), slot: self.drafts.take(slot), map, len: 0, uses }))
+        self.drafts.set(slot, true);
+        let (place, drafts) = (self.place.clone(), Rc::clone(&self.drafts));
+        let slot = Taken { place, drafts, slot, given: false, _lent: Lent::new() };
+        Ok(Some(Draft { slot, map, len: 0, uses }))
     }
 
     /// Gives a segment to the reader: slot and length are for the message.
@@ -159,11 +214,12 @@ impl Outbox {
     /// # Errors
     /// The system's.
     pub(super) fn give(&mut self, draft: Draft) -> io::Result<(u8, u64)> {
-        let Draft { place, slot: taken, mut map, len, uses } = draft;
+        let Draft { slot: mut taken, mut map, len, uses } = draft;
         map.set_writable(false)?;
+        taken.given = true;
         let slot = taken.slot;
         // The message that tells of it is published by a release.
-        place.flags()[slot].store(1, Relaxed);
+        self.place.flag(slot).store(GIVEN, Relaxed);
         self.maps[slot] = Some((map, uses));
         Ok((slot as u8, len as u64))
     }
@@ -199,11 +255,13 @@ impl Draft {
         if len as u64 > ROOM {
             return Err(io::Error::from_raw_os_error(libc::EFBIG));
         }
-        let (old, new) = (self.map.len(), len.next_power_of_two());
-        let from = self.place.offset(self.slot.slot);
-        sys::reserve(self.place.file.as_fd(), from + old as u64, new - old)?;
+        let old = self.map.len();
+        // What is written bit by bit is not to be mapped anew too often.
+        let new = roomy(len.max(old + old / 3));
+        let (file, from) = (self.slot.place.file.as_fd(), self.slot.place.offset(self.slot.slot));
+        sys::reserve(file, from + old as u64, new - old)?;
         // What was written is in the file.
-        self.map = Map::new(self.place.file.as_fd(), self.place.offset(self.slot.slot), new, true)?;
+        self.map = Map::new(file, from, new, true)?;
         self.map.populate(0, new);
         self.uses = 0;
         Ok(())
@@ -239,9 +297,18 @@ impl Draft {
 pub(super) struct Inbox {
     place: Place,
     maps: [Option<Arc<Map>>; SLOTS],
+    read: Rc<Read>,
+}
+
+/// What has become of the slots at the reader's.
+#[derive(Debug, Default)]
+struct Read {
     /// Which are being read.
     open: Slots,
-    forks: u32,
+    /// Which were given back without memory.
+    emptied: Slots,
+    /// How much memory the others have that were given back.
+    kept: Cell<usize>,
 }
 
 /// A long message, where its sender has written it. As long as it is held nobody writes there; dropped, it
@@ -250,15 +317,14 @@ pub(crate) struct Segment {
     map: Arc<Map>,
     len: usize,
     place: Place,
-    slot: Taken,
-    /// See [`lease::forks`].
-    forks: u32,
+    slot: usize,
+    read: Rc<Read>,
+    _lent: Lent,
 }
 
 impl Inbox {
     pub(super) fn new(place: Place) -> Inbox {
-        lease::count_forks();
-        Inbox { place, maps: [const { None }; SLOTS], open: Slots::default(), forks: lease::forks() }
+        Inbox { place, maps: [const { None }; SLOTS], read: Rc::default() }
     }
 
     /// The segment of a message.
@@ -271,7 +337,7 @@ impl Inbox {
         if slot >= SLOTS || len > ROOM {
             return Err(broken("the place of a segment"));
         }
-        if self.open.has(slot) {
+        if self.read.open.has(slot) {
             return Err(broken("a segment that is being read"));
         }
         let from = self.place.offset(slot);
@@ -279,47 +345,68 @@ impl Inbox {
             return Err(broken("the length of a segment"));
         }
         let len = len as usize;
-        let map = match &self.maps[slot] {
-            Some(map) if map.len() >= len => Arc::clone(map),
+        let mut before = self.maps[slot].take();
+        if self.read.emptied.has(slot) {
+            self.read.emptied.set(slot, false);
+            before = None;
+        }
+        self.read.kept.update(|kept| kept - before.as_ref().map_or(0, |map| map.len()));
+        let map = match before {
+            Some(map) if map.len() >= len => map,
             _ => {
-                let room = len.next_power_of_two().max(SMALLEST);
-                let map = Arc::new(Map::new(self.place.file.as_fd(), from, room, false)?);
+                let map = Map::new(self.place.file.as_fd(), from, roomy(len), false)?;
                 map.populate(0, len);
-                self.maps[slot] = Some(Arc::clone(&map));
-                map
+                Arc::new(map)
             }
         };
-        Ok(Segment { map, len, place: self.place.clone(), slot: self.open.take(slot), forks: self.forks })
+        self.maps[slot] = Some(Arc::clone(&map));
+        self.read.open.set(slot, true);
+        let (place, read) = (self.place.clone(), Rc::clone(&self.read));
+        Ok(Segment { map, len, place, slot, read, _lent: Lent::new() })
     }
 }
 
 impl Segment {
     /// Whether so many are being read that the writer may soon have none left: then it is better copied.
     pub(crate) fn is_scarce(&self) -> bool {
-        self.slot.of.many() > SLOTS / 2
+        self.read.open.many() > SLOTS / 2
     }
 }
 
+/// # Panics
+/// In a child made by `fork`: see rule 7.
 impl Deref for Segment {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: they are in the file (`open`), and nobody writes them until the drop (rule 2).
+        assert!(self.place.is_here(), "what is read in place belongs to the parent of this process");
+        // SAFETY: they are in the file (`open`), and nobody writes them until the drop (rule 2), which is
+        // this process's.
         unsafe { self.map.bytes(self.len) }
     }
 }
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if self.forks == lease::forks() {
-            self.place.flags()[self.slot.slot].store(0, Release);
+        if !self.place.is_here() {
+            return;
         }
+        let kept = self.read.kept.get() + self.map.len();
+        let flag = if kept > KEPT && self.map.len() > SMALLEST && self.place.empty(self.slot).is_ok() {
+            self.read.emptied.set(self.slot, true);
+            EMPTIED
+        } else {
+            self.read.kept.set(kept);
+            FREE
+        };
+        self.read.open.set(self.slot, false);
+        self.place.flag(self.slot).store(flag, Release);
     }
 }
 
 impl fmt::Debug for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Segment").field("slot", &self.slot.slot).field("len", &self.len).finish()
+        f.debug_struct("Segment").field("slot", &self.slot).field("len", &self.len).finish()
     }
 }

@@ -5,23 +5,16 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use crate::shm::{ShmError, sys as memory};
-
-fn plain(error: ShmError) -> io::Error {
-    match error {
-        ShmError::System { error, .. } => error,
-        other => io::Error::other(other),
-    }
-}
+use crate::shm::sys as memory;
 
 /// A file without a name, of so many bytes, that never shrinks.
 ///
 /// # Errors
 /// The system's.
 pub(super) fn file(len: usize) -> io::Result<OwnedFd> {
-    let file = memory::memfd_create(c"lwt-link").map_err(plain)?;
+    let file = memory::memfd_create(c"lwt-link")?;
     reserve(file.as_fd(), 0, len)?;
-    memory::seal(file.as_fd()).map_err(plain)?;
+    memory::seal(file.as_fd())?;
     Ok(file)
 }
 
@@ -30,7 +23,7 @@ pub(super) fn file(len: usize) -> io::Result<OwnedFd> {
 /// # Errors
 /// The system's.
 pub(super) fn has(file: BorrowedFd<'_>, len: u64) -> io::Result<bool> {
-    Ok(memory::is_sealed(file) && memory::length(file).map_err(plain)? >= len)
+    Ok(memory::is_sealed(file) && memory::length(file)? >= len)
 }
 
 /// So much is reserved at a time: a signal undoes what one call has done so far.
@@ -42,23 +35,29 @@ const STEP: usize = 4 << 20;
 /// The system's. `EFBIG` if no file of this process may be so long (`RLIMIT_FSIZE`): the kernel would send a
 /// signal, too, which ends the process.
 pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, len: usize) -> io::Result<()> {
-    if from + len as u64 > longest_file()? {
+    if from + len as u64 > memory::longest_file()? {
         return Err(io::Error::from_raw_os_error(libc::EFBIG));
     }
     for step in (0..len).step_by(STEP) {
-        memory::fallocate(file, from + step as u64, STEP.min(len - step) as u64).map_err(plain)?;
+        memory::fallocate(file, from + step as u64, STEP.min(len - step) as u64)?;
     }
     Ok(())
 }
 
-/// How long the files may be that this process writes.
-fn longest_file() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call fills in the structure that it is given.
-    if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) } < 0 {
+/// Gives the memory of a range back to the system. It reads as zeroes from then on; the file is as long as
+/// before.
+///
+/// # Errors
+/// The system's.
+pub(super) fn empty(file: BorrowedFd<'_>, from: u64, len: u64) -> io::Result<()> {
+    let too_far = |_| io::Error::from_raw_os_error(libc::EFBIG);
+    let (from, len) = (from.try_into().map_err(too_far)?, len.try_into().map_err(too_far)?);
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: the call takes numbers.
+    if unsafe { libc::fallocate(file.as_raw_fd(), mode, from, len) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(limit.rlim_cur)
+    Ok(())
 }
 
 /// A descriptor that is rung by writing to it, and is readable until it is hushed.

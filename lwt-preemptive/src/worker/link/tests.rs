@@ -1,9 +1,12 @@
 //! The two sides of a link on two threads of one process.
 
+use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::segment::KEPT;
 use super::*;
 
 /// A link whose far side runs `far` on a thread, and the loop's bell.
@@ -205,40 +208,67 @@ fn two_drafts_have_two_segments() {
     thread.join().expect("the other side");
 }
 
-/// A figure to look at: `cargo test --release -p lwt-preemptive --lib link::tests::speed -- --ignored
-/// --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    let (mut near, bell, thread) = pair(echo);
-    let mut buffer = Vec::new();
-    let mut spin_receive = |near: &mut Near| loop {
-        if near.link.receive(&mut buffer).expect("sound").is_some() {
-            return;
-        }
-        std::hint::spin_loop();
+/// Both sides of a link, and its file.
+fn sides() -> (Near, Far, File) {
+    let (near, parts) = link(Bell::new().expect("a bell").fd()).expect("a link");
+    let file = parts.file.try_clone().expect("a descriptor").into();
+    (near, Far::new(parts).expect("the other side"), file)
+}
+
+/// Has the far side send so many bytes.
+fn long(near: &mut Near, far: &mut Far, byte: u8, len: usize) -> Segment {
+    let mut draft = far.draft().expect("memory");
+    draft.fill(len, |bytes| bytes.fill(byte)).expect("memory");
+    far.send(frame(1, 1), Body::Long(draft)).expect("sent");
+    let Some((_, Bytes::Long(segment))) = near.link.receive(&mut Vec::new()).expect("sound") else {
+        panic!("no segment")
     };
+    assert!(segment.len() == len && segment.iter().all(|other| *other == byte));
+    segment
+}
+
+#[test]
+fn memory_is_kept_up_to_a_bound() {
+    let (mut near, mut far, file) = sides();
+    let used = || file.metadata().expect("a file").blocks() as usize * 512;
+    drop(long(&mut near, &mut far, 1, KEPT / 2));
+    let one = used();
+    assert!(one >= KEPT / 2);
+    drop(long(&mut near, &mut far, 2, KEPT / 2));
+    assert_eq!(used(), one, "it was used again");
+    // Several at a time, and one that is too long to be kept.
     for round in 0..3 {
-        let begin = Instant::now();
-        for id in 0..100_000 {
-            send(&mut near, frame(1, id), &[7; 64]);
-            spin_receive(&mut near);
-        }
-        println!("round {round}: {:?} a round trip", begin.elapsed() / 100_000);
-        let begin = Instant::now();
-        for id in 0..64 {
-            send(&mut near, frame(1, id), &[7; 64]);
-        }
-        for id in 64..1_000_000 {
-            spin_receive(&mut near);
-            send(&mut near, frame(1, id), &[7; 64]);
-        }
-        for _ in 0..64 {
-            spin_receive(&mut near);
-        }
-        println!("round {round}: {:?} each, 64 in flight", begin.elapsed() / 1_000_000);
+        let many: Vec<_> = (0..5).map(|byte| long(&mut near, &mut far, round * 5 + byte, KEPT / 2)).collect();
+        assert!(used() >= 5 * (KEPT / 2));
+        assert!(many.iter().zip(round * 5..).all(|(held, byte)| held.iter().all(|other| *other == byte)));
+        drop(many);
+        assert!(used() < KEPT + (1 << 20));
+        let longest = long(&mut near, &mut far, round, 3 * KEPT);
+        assert!(used() >= 3 * KEPT);
+        drop(longest);
+        assert!(used() < KEPT + (1 << 20));
     }
-    drop(bell);
-    send(&mut near, frame(0, 0), &[]);
-    thread.join().expect("the other side");
+    // What is dropped before it was sent.
+    let before = used();
+    let mut draft = near.link.draft().expect("memory").expect("a segment");
+    draft.fill(3 * KEPT, |bytes| bytes.fill(1)).expect("memory");
+    drop(draft);
+    assert_eq!(used(), before);
+}
+
+#[test]
+fn a_long_message_takes_little_more_than_its_length() {
+    let (mut near, mut far, file) = sides();
+    let used = || file.metadata().expect("a file").blocks() as usize * 512;
+    let before = used();
+    let segment = long(&mut near, &mut far, 1, 24 << 20);
+    assert!(used() - before < 30 << 20);
+    drop(segment);
+    // Bit by bit.
+    let mut draft = near.link.draft().expect("memory").expect("a segment");
+    let part = pattern(10_000);
+    for _ in 0..2000 {
+        draft.extend(&part).expect("memory");
+    }
+    assert!(draft.bytes().chunks(part.len()).all(|other| other == part));
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use lwt_core::{Error, Promise, Resolver, task};
+use lwt_core::{Error, Promise, Resolver, task, wait};
 use rkyv::util::AlignedVec;
 use slab::Slab;
 
@@ -101,6 +101,8 @@ pub(super) struct Books {
     pub(super) backing_off: bool,
     pub(super) rooms: VecDeque<Resolver<()>>,
     pub(super) drains: Vec<Resolver<()>>,
+    /// Who waits until no worker is left.
+    pub(super) ends: Vec<Resolver<()>>,
     /// Who hears the messages of jobs, by their numbers.
     pub(super) hears: BTreeMap<u64, Hears>,
     pub(super) held: Vec<Held>,
@@ -199,9 +201,10 @@ impl Books {
     /// A job was taken back from its worker, and is to be sent anew, or to be queued.
     fn take_back(&mut self, id: JobId) {
         self.stats.running -= 1;
-        self.queued += 1;
+        // When the pool is over there are no jobs any more.
         if let Some(job) = self.jobs.get_mut(id.key) {
             job.seat = None;
+            self.queued += 1;
         }
     }
 
@@ -258,10 +261,12 @@ impl Books {
 
     /// A worker has failed: see rule 4.
     pub(super) fn failed(&mut self, options: &Options, error: &Error) {
-        self.failures += 1;
-        if let Phase::Over(_) = self.phase {
+        // Those that fail while a back-off goes on are replaced with the one that it is for, and count as one
+        // with it: many may have been killed at once.
+        if self.backing_off || matches!(self.phase, Phase::Over(_)) {
             return;
         }
+        self.failures += 1;
         if self.failures >= options.limit {
             let last = error.to_string();
             self.end(&PoolError::Broken { failures: self.failures, last });
@@ -325,6 +330,13 @@ impl Books {
         }
     }
 
+    /// A worker has gone: whoever waits for the last one is told.
+    pub(super) fn after_worker(&mut self) {
+        if self.seats().next().is_none() {
+            self.deeds.extend(self.ends.drain(..).map(Deed::Wake));
+        }
+    }
+
     /// Those who wait for room in the queue get it, as far as there is some.
     pub(super) fn make_room(&mut self, bound: usize) {
         let mut free = bound.saturating_sub(self.queued);
@@ -370,5 +382,45 @@ impl Books {
         }
         self.drains.push(resolver);
         promise
+    }
+
+    /// Resolved when no worker is left, and the end of each was told.
+    pub(super) fn deserted(&mut self) -> Promise<()> {
+        if self.seats().next().is_none() {
+            return Promise::ready(());
+        }
+        let (promise, resolver) = wait();
+        self.ends.push(resolver);
+        promise
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker fails: which back-offs begin.
+    fn fail(books: &mut Books) -> Vec<usize> {
+        books.failed(&Options::new().failures(10), &Error::msg("no worker"));
+        let begins = |deed| if let Deed::Fill(failures) = deed { Some(failures) } else { None };
+        books.deeds.drain(..).filter_map(begins).collect()
+    }
+
+    #[test]
+    fn many_that_fail_at_once_are_one_failure() {
+        let mut books = Books::default();
+        assert!(fail(&mut books).is_empty(), "the first is replaced at once");
+        for failures in 1..8 {
+            assert_eq!(fail(&mut books), [failures]);
+            for _ in 0..20 {
+                assert!(fail(&mut books).is_empty(), "a back-off has one end");
+            }
+            books.backing_off = false;
+            assert_eq!(books.phase, Phase::Open);
+        }
+        fail(&mut books);
+        books.backing_off = false;
+        fail(&mut books);
+        assert!(matches!(books.phase, Phase::Over(PoolError::Broken { failures: 10, .. })));
     }
 }

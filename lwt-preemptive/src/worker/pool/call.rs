@@ -51,6 +51,37 @@ impl<'a> Call<'a> {
     /// What the job tells, by [`progress`](super::super::progress) and [`log`](super::super::log), goes to
     /// `f` instead of the pool's [events](Pool::events), as long as its promise is pending: what it has told
     /// before its end comes before its result.
+    ///
+    /// ```standalone_crate
+    /// use lwt_preemptive::worker::pool::{Options, Pool};
+    /// use lwt_preemptive::worker::{self, Message};
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    ///
+    /// fn halves(mut number: u64) -> u64 {
+    ///     while number % 2 == 0 {
+    ///         number /= 2;
+    ///         worker::progress(&number).unwrap_or_default(); // if the program has ended, so does the worker
+    ///     }
+    ///     number
+    /// }
+    ///
+    /// lwt_preemptive::main! {
+    ///     workers [halves];
+    ///     async fn main() -> Result<(), lwt_core::Error> {
+    ///         let pool = Pool::new(Options::new().workers(1))?;
+    ///         let steps = Rc::new(Cell::new(0));
+    ///         let seen = Rc::clone(&steps);
+    ///         let call = pool.call().on_message(move |message| {
+    ///             if let Message::Progress(_) = message {
+    ///                 seen.set(seen.get() + 1);
+    ///             }
+    ///         });
+    ///         assert_eq!((call.submit(halves, 40).await?, steps.get()), (5, 3));
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     pub fn on_message(mut self, f: impl FnMut(Message) + 'static) -> Call<'a> {
         self.hears = Some(Rc::new(RefCell::new(f)));
         self

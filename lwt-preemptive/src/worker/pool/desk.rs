@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 
 use lwt_core::stream::{self, BoundedPush, Stream};
-use lwt_core::{Error, Promise, spawn};
+use lwt_core::{Error, Promise, pick, spawn};
 use lwt_unix::main_loop::{Arrivals, Arriving, ExitHook};
 
 use super::super::link::Bytes;
@@ -76,6 +76,11 @@ impl Desk {
         self.forks != lease::forks()
     }
 
+    /// The desk, unless it is gone, or another process's.
+    fn here(me: &Weak<Desk>) -> Option<Rc<Desk>> {
+        me.upgrade().filter(|desk| !desk.is_foreign())
+    }
+
     /// Changes something, and does afterwards what that asks for.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Books) -> R) -> R {
         let (done, deeds) = {
@@ -121,6 +126,16 @@ impl Desk {
         if self.lost.get() > 0 || push.try_push(event).is_err() {
             self.lost.set(self.lost.get() + 1);
         }
+    }
+
+    /// Nothing more is told.
+    pub(super) fn end_events(&self) {
+        let (lost, push) = (self.lost.take(), &self.events.1);
+        if lost > 0 && !push.is_closed() {
+            // Nobody holds the promise, so it gets there when there is room, and then the stream ends.
+            drop(push.push(Event::Lost(lost)));
+        }
+        push.close();
     }
 
     /// A message of the worker with this serial number, about a job.
@@ -198,7 +213,7 @@ impl Desk {
         let me = Weak::clone(&self.me);
         drop(spawn(async move {
             lwt_unix::sleep(time).await?;
-            if let Some(desk) = me.upgrade() {
+            if let Some(desk) = Desk::here(&me) {
                 desk.with(|books| {
                     books.kill_at(index, serial, place);
                     desk.pump(books);
@@ -271,7 +286,7 @@ impl Desk {
         let me = Weak::clone(&self.me);
         born.on_any(move |born| {
             // Why it was not born is the result's to tell.
-            let (Ok(pid), Some(desk)) = (born, me.upgrade()) else { return };
+            let (Ok(pid), Some(desk)) = (born, Desk::here(&me)) else { return };
             desk.with(|books| {
                 if let Some(seat) = books.seat(index, serial) {
                     seat.pid = Some(*pid);
@@ -282,21 +297,47 @@ impl Desk {
         });
         let me = Weak::clone(&self.me);
         result.on_any(move |result| {
-            let Some(desk) = me.upgrade() else { return };
+            let Some(desk) = Desk::here(&me) else { return };
             let why = match result {
                 Ok(Ok(())) => None,
                 Ok(Err(text)) => Some(WorkerFailure::Decode(text.clone()).into()),
                 Err(error) => Some(error.clone()),
             };
-            desk.ended(index, serial, why);
+            desk.stopped(index, serial, why);
+        });
+    }
+
+    /// A worker does no more. One that was told to stop has its grace time to be gone, others have none.
+    fn stopped(&self, index: usize, serial: u64, why: Option<Error>) {
+        let gone = self.with(|books| {
+            let seat = books.seat(index, serial)?;
+            let asked = seat.leaves && why.is_none();
+            if !asked {
+                seat.end();
+            }
+            Some((seat.ended(), asked))
+        });
+        let Some((gone, asked)) = gone else { return };
+        if asked && gone.is_pending() {
+            let (me, gone, grace) = (Weak::clone(&self.me), gone.clone(), self.options.grace);
+            drop(spawn(async move {
+                pick([gone, lwt_unix::sleep(grace)]).await?;
+                if let Some(desk) = Desk::here(&me) {
+                    desk.with(|books| books.seat(index, serial).map(|seat| seat.kill(Verdict::Late)));
+                }
+                Ok::<(), Error>(())
+            }));
+        }
+        let me = Weak::clone(&self.me);
+        gone.on_any(move |_| {
+            if let Some(desk) = Desk::here(&me) {
+                desk.ended(index, serial, why);
+            }
         });
     }
 
     /// A worker has ended: see rules 3 and 4.
     fn ended(&self, index: usize, serial: u64, why: Option<Error>) {
-        if self.is_foreign() {
-            return;
-        }
         self.take_from(index);
         self.with(|books| {
             if lwt_unix::engine_name().is_none() {
@@ -335,6 +376,7 @@ impl Desk {
             drop(seat);
             self.pump(books);
             books.after_one();
+            books.after_worker();
         });
     }
 
@@ -343,7 +385,7 @@ impl Desk {
         let (delay, me) = (self.options.back_off.delay(failures), Weak::clone(&self.me));
         drop(spawn(async move {
             lwt_unix::sleep(delay).await?;
-            if let Some(desk) = me.upgrade() {
+            if let Some(desk) = Desk::here(&me) {
                 desk.with(|books| {
                     books.backing_off = false;
                     desk.pump(books);

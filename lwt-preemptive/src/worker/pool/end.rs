@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use lwt_core::{Error, all, pick};
+use lwt_core::{Error, pick};
 use lwt_unix::sleep;
 
 use super::books::Phase;
@@ -28,12 +28,10 @@ pub(super) async fn close(desk: Rc<Desk>, time: Duration) -> Result<(), Error> {
         books.drained()
     });
     pick([drained, sleep(time)]).await?;
-    let ends = desk.with(|books| {
-        let ends: Vec<_> = books.seats().map(|seat| seat.ended()).collect();
+    let ended = desk.with(|books| {
         books.end(&PoolError::Closed);
-        ends
+        books.deserted()
     });
-    let ended = all(ends).map(|_| ()).no_cancel();
     if ended.is_pending() {
         pick([ended.clone(), sleep(desk.options.grace)]).await?;
         desk.with(|books| books.seats().for_each(|seat| seat.kill(Verdict::Late)));
@@ -43,6 +41,6 @@ pub(super) async fn close(desk: Rc<Desk>, time: Duration) -> Result<(), Error> {
     if let Some(hook) = desk.hook.take() {
         hook.remove();
     }
-    desk.events.1.close();
+    desk.end_events();
     Ok(())
 }

@@ -129,7 +129,7 @@ impl<T: Number> Filled<T> {
         self.len() == 0
     }
 
-    /// The numbers, in a vector; copied if they lie elsewhere.
+    /// The numbers, in a vector; copied if they lie elsewhere. None if they were a job's result before.
     pub fn into_vec(self) -> Vec<T> {
         match self.0 {
             Numbers::Memory(numbers) => numbers,
@@ -210,18 +210,32 @@ impl<'a, 'b, T: Number> Serialize<Serializer<'a, 'b>> for Filled<T> {
                 &numbers.iter().map(|number| T::Archived::from(*number)).collect::<Vec<_>>(),
             ),
             Numbers::Segment(place, many) => {
-                let Some(draft) = place.take() else { return write::<T>(serializer, &[]) };
+                let Some(draft) = place.take() else { return Err(rancor::Error::new(Sent)) };
                 if serializer.writer.is_empty() {
                     serializer.writer.adopt(draft);
                     return Ok(Position(0));
                 }
                 // SAFETY: as in `new`.
                 let (_, numbers, _) = unsafe { draft.bytes().align_to::<T>() };
-                write(serializer, &numbers[..*many])
+                let written = write(serializer, &numbers[..*many]);
+                place.set(Some(draft));
+                written
             }
         }
     }
 }
+
+/// The numbers went with their segment.
+#[derive(Debug)]
+struct Sent;
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Filled that was a job's result before")
+    }
+}
+
+impl std::error::Error for Sent {}
 
 /// Writes numbers that have the bits of their archived forms.
 fn write<T: sealed::Bits>(
@@ -254,5 +268,30 @@ impl<A: sealed::Bits + fmt::Debug> fmt::Debug for ArchivedFilled<A> {
 impl<T: Number> fmt::Debug for Filled<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Filled").field("len", &self.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::value::Wire;
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_not_there_are_refused() {
+        let both = || (Filled::from(vec![7_u16, 8]), 3_u8, Filled::from(vec![1_u64, 2, 3]));
+        let bytes = both().to_bytes().unwrap();
+        let read = |bytes: &[u8]| <(Filled<u16>, u8, Filled<u64>)>::from_bytes(bytes);
+        let (short, three, long) = read(&bytes).unwrap();
+        assert_eq!((short.into_vec(), three, long.into_vec()), (vec![7, 8], 3, vec![1, 2, 3]));
+        let mut refused = 0;
+        for at in 0..bytes.len() * 8 {
+            let mut broken = bytes.clone();
+            broken[at / 8] ^= 1 << (at % 8);
+            match read(&broken) {
+                Ok((short, _, long)) => assert!(2 * short.len() + 8 * long.len() <= 2 * bytes.len()),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 64, "{refused}");
     }
 }

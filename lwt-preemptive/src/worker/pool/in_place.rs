@@ -23,6 +23,12 @@ use super::super::value::access;
 ///
 /// As long as it is held, the worker has that much less memory for long results to use again; so when 32 of
 /// one worker are held, more are copied after all. It may outlive its worker and its pool.
+///
+/// [`fork`](lwt_unix::process::fork()) is refused as long as a long one is there.
+///
+/// # Panics
+/// Looking at a long one panics in a child that was made by another fork: the memory is the parent's, which
+/// uses it again.
 pub struct InPlace<R> {
     bytes: Held,
     of: PhantomData<fn() -> R>,

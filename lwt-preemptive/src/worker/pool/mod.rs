@@ -44,7 +44,12 @@
 //!    nothing of its workers is left.
 //!
 //! A job runs on its worker's main thread, with what its predecessors have left behind there: statics, open
-//! files, memory. [Recycling](Options::recycle_after) bounds that.
+//! files, memory. [Recycling](Options::recycle_after) bounds that. Long arguments and results lie in memory
+//! that is used again: of what nobody reads any more a worker keeps up to 256 MiB in each direction, and the
+//! rest goes back to the system.
+//!
+//! In a child made by `fork` a pool takes no jobs ([`PoolError::Foreign`]), and nothing that the child does
+//! with what it has of it reaches the parent's.
 //!
 //! Files: `desk`, the rules, and `books`, its table; `seat`, one worker; `serve`, the worker's side and the
 //! messages; `call`; `filled` and `in_place`, for long results; `end`; `options`; `report`.
@@ -147,6 +152,31 @@ impl Pool {
     ///
     /// # Errors
     /// [`Full`], with the argument.
+    ///
+    /// ```standalone_crate
+    /// use lwt_preemptive::worker::pool::{Full, Options, Pool};
+    ///
+    /// fn square(number: u64) -> u64 {
+    ///     number * number
+    /// }
+    ///
+    /// lwt_preemptive::main! {
+    ///     workers [square];
+    ///     async fn main() -> Result<(), lwt_core::Error> {
+    ///         let pool = Pool::new(Options::new().workers(1).queue(1))?;
+    ///         let first = pool.submit(square, 3);
+    ///         let second = match pool.try_submit(square, 4) {
+    ///             Ok(second) => second,
+    ///             Err(Full(number)) => {
+    ///                 pool.room().await?;
+    ///                 pool.submit(square, number)
+    ///             }
+    ///         };
+    ///         assert_eq!((first.await?, second.await?), (9, 16));
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     #[track_caller]
     pub fn try_submit<F: Process<M>, M>(
         &self,

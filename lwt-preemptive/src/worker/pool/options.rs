@@ -114,7 +114,8 @@ impl Options {
         self
     }
 
-    /// After so many failures in a row the pool is [broken](PoolError::Broken). Otherwise 16; 0 counts as 1.
+    /// After so many failures in a row the pool is [broken](PoolError::Broken). Those that come while a
+    /// replacement is put off count as one with that which it is put off for. Otherwise 16; 0 counts as 1.
     pub fn failures(mut self, limit: usize) -> Options {
         self.limit = limit.max(1);
         self

@@ -242,7 +242,8 @@ impl Seat {
     }
 
     /// Kills the worker if it is at the job of this place, which was abandoned; gives the jobs back that were
-    /// behind it. If it turns out to have gone on meanwhile, nothing is done to it.
+    /// behind it. If it turns out to have gone on meanwhile, also to another that was abandoned, nothing is
+    /// done to it.
     pub(super) fn kill_at(&mut self, place: u64) -> Vec<JobId> {
         if place < self.first || place >= self.first + self.row.len() as u64 {
             return Vec::new();
@@ -252,7 +253,8 @@ impl Seat {
         while let Some(last) = self.withdraw_last() {
             back.push(last);
         }
-        if self.live == 0 {
+        let end = self.first + self.row.len() as u64;
+        if self.live == 0 && !(place + 1..end).any(|later| self.near.link.claims().is_asked(later)) {
             self.kill(Verdict::Cancelled);
         }
         back
@@ -282,13 +284,18 @@ impl Seat {
         if self.verdict.is_none() {
             self.verdict = Some(why);
         }
+        self.end();
+    }
+
+    /// Whatever it is at: it does nothing more for the pool.
+    pub(super) fn end(&self) {
         self.worker.kill();
     }
 
     /// It has damaged its link: nothing more is taken in, whatever it was to be killed for besides.
     pub(super) fn breaks(&mut self, error: Error) {
         self.verdict = Some(Verdict::Broken(error));
-        self.worker.kill();
+        self.end();
     }
 
     /// See [`Arrivals`](lwt_unix::main_loop::Arrivals).

@@ -24,6 +24,7 @@ use super::super::definition::{self, Answer};
 use super::super::link::{Body, Bytes, Claims, Draft, Far, Frame, Gone, LinkError, Parts, Room, SHORT};
 use super::super::value::Wire;
 use super::super::{inside, passed};
+use crate::shm::lease;
 
 pub(super) const JOB: u8 = 1;
 pub(super) const STOP: u8 = 2;
@@ -98,13 +99,20 @@ pub fn is_cancelled() -> bool {
 }
 
 thread_local! {
-    /// The link of a pool's worker, on its main thread.
-    static LINK: RefCell<Option<Far>> = const { RefCell::new(None) };
+    /// The link of a pool's worker, on its main thread, and in which life of the process: see
+    /// [`lease::forks`].
+    static LINK: RefCell<Option<(Far, u32)>> = const { RefCell::new(None) };
 }
 
-/// Does something with the link, if this thread has one that is not in use.
+/// Does something with the link, if this thread has one that is not in use, and is not that of a child made
+/// by `fork`.
 fn with_link<R>(f: impl FnOnce(&mut Far) -> R) -> Option<R> {
-    LINK.try_with(|link| link.try_borrow_mut().ok()?.as_mut().map(f)).ok().flatten()
+    let with = |link: &RefCell<Option<(Far, u32)>>| {
+        let mut link = link.try_borrow_mut().ok()?;
+        let (far, _) = link.as_mut().filter(|(_, forks)| *forks == lease::forks())?;
+        Some(f(far))
+    };
+    LINK.try_with(with).ok().flatten()
 }
 
 /// A segment for a long result, on the main thread of a pool's worker.
@@ -123,7 +131,7 @@ pub(in super::super) fn serve() -> Result<(), String> {
     let far = Far::new(parts).map_err(|error| format!("the link cannot be mapped: {error}"))?;
     let current =
         CURRENT.get_or_init(|| Current { claims: far.claims().clone(), place: AtomicU64::new(u64::MAX) });
-    LINK.set(Some(far));
+    LINK.set(Some((far, lease::forks())));
     match work(current) {
         // Nobody is there to be told.
         Err(LinkError::Gone(_)) | Ok(()) => Ok(()),

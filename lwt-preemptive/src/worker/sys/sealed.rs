@@ -4,14 +4,16 @@
 //! 2. A [`Mapping`] is of a file that nobody can change or shorten any more, so its bytes may be referred to.
 
 use std::ffi::CStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use libc::{c_int, c_void};
 
 use super::retry;
+use crate::shm::sys::memfd_create;
 
 const SEALS: c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_SEAL;
 
@@ -20,13 +22,7 @@ const SEALS: c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRIT
 /// # Errors
 /// `ENOSPC`, `ENOMEM`, `EMFILE` and the like.
 pub(in crate::worker) fn sealed_file(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
-    use std::io::Write;
-
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name ends with a zero.
-    let fd = retry(|| unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
-    // SAFETY: the call has made it, for us.
-    let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    let mut file = File::from(memfd_create(name)?);
     file.write_all(bytes)?;
     // SAFETY: integers only.
     retry(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) })?;
@@ -63,7 +59,8 @@ impl Mapping {
         // SAFETY: the kernel chooses where, so nothing that is mapped is touched.
         let start = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ, libc::MAP_SHARED, file, 0) };
         if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
+            // `EAGAIN`, if too much were locked then, would be taken for that of a socket.
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Mapping { start, len })
