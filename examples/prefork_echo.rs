@@ -9,21 +9,24 @@
 //! * SIGHUP replaces the workers by new ones; who is connected is served to the end, who connects meanwhile
 //!   is not refused.
 //! * SIGTERM or SIGINT lets the workers finish what they have, for `--grace` seconds at most. A second one is
-//!   the end. The exit code is 0.
+//!   the end at once. The exit code is 0.
 //! * A worker that dies is replaced. If none can live the exit code is 1.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use lexopt::prelude::*;
+use lwt::fd::{Fd, stderr, stdout};
 use lwt::net::TcpStream;
 use lwt::prefork::{self, Event, Prefork, Service};
-use lwt::signal::{self, SIGHUP, SIGINT, SIGTERM, Signal};
+use lwt::signal::{self, SIGHUP, SIGINT, SIGTERM, Signal, on_signal};
 use lwt::stream::Stream;
 use lwt::worker::Start;
-use lwt::{Error, Promise, choose, pick, spawn};
+use lwt::{Error, Promise, pick, spawn, wait};
 
 const HELP: &str = "\
 prefork_echo: sends back what it receives, on loopback, in several processes
@@ -96,18 +99,20 @@ impl Options {
 
 /// The whole life of the supervisor.
 async fn supervise(options: Options) -> Result<(), Error> {
-    let (asked, reloads) = (asked_to_end(), signal::stream(SIGHUP)?);
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], options.port)))?;
+    let (asked, reloads) = (asked_to_end()?, signal::stream(SIGHUP)?);
+    let address = SocketAddr::from(([127, 0, 0, 1], options.port));
+    let listener = TcpListener::bind(address)
+        .map_err(|error| Error::msg(format_args!("cannot listen at {address}: {error}")))?;
     say(&format!("listening on {}", listener.local_addr()?));
     let mut service = Prefork::new().start(Start::new().grace(options.grace)).on_event(tell);
     if let Some(workers) = options.workers {
         service = service.workers(workers);
     }
-    let service = service.serve(listener, echo, ()).await?;
+    let starting = service.serve(listener, echo, ()).map(Some);
+    let Some(service) = pick([starting, asked.clone().map(|()| None)]).await? else { return Ok(()) };
     let reloading = spawn(reload_for_each(reloads, service.clone()));
     pick([asked, reloading, service.ended()]).await?;
-    // The second time nobody waits for the workers: they end with this process.
-    pick([service.stop(), asked_to_end()]).await
+    service.stop().await
 }
 
 /// A new generation of workers for each signal.
@@ -150,18 +155,35 @@ fn tell(event: Event) {
     }
 }
 
-/// Resolved by the next SIGTERM or SIGINT.
-fn asked_to_end() -> Promise<()> {
-    choose([signal::next(SIGTERM), signal::next(SIGINT)]).map(drop)
+/// Resolved by the first SIGTERM or SIGINT. When another one comes nobody waits for the workers any more:
+/// they end with this process.
+fn asked_to_end() -> Result<Promise<()>, Error> {
+    let (promise, resolver) = wait();
+    let first = Rc::new(Cell::new(Some(resolver)));
+    for signal in [SIGTERM, SIGINT] {
+        let first = Rc::clone(&first);
+        #[expect(clippy::disallowed_methods, reason = "the exit hooks would wait for the workers")]
+        on_signal(signal, move |_| match first.take() {
+            Some(first) => first.wakeup(()),
+            None => std::process::exit(0),
+        })?;
+    }
+    Ok(promise)
 }
 
-/// Prints a line on standard output. That nobody reads it does not end the service.
+/// Prints a line on standard output. That nobody reads it does not end the service, nor hold it up: what does
+/// not fit is dropped.
 fn say(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    print(io::stdout().lock(), stdout(), line);
 }
 
 /// Prints a line on standard error. If nobody reads that either there is nobody to be told.
 fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "prefork_echo: {text}");
+    print(io::stderr().lock(), stderr(), &format!("prefork_echo: {text}"));
+}
+
+fn print(mut out: impl Write, fd: Result<Fd, Error>, line: &str) {
+    if fd.and_then(|fd| fd.writable()).unwrap_or(true) {
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
 }

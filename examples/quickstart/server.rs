@@ -5,16 +5,15 @@
 //! an answer for that long, send a body. Between two requests a connection may be idle for as long, and is
 //! then closed without a word.
 
-use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lwt::net::{TcpListener, TcpStream};
+use lwt::semaphore::Semaphore;
 use lwt::time::Timeout;
-use lwt::{Error, Promise, Resolver, dont_wait, job, spawn};
+use lwt::{Error, Promise, dont_wait, job, spawn};
 use nix::libc;
 
 use crate::files::{self, PIECE, Root};
@@ -38,14 +37,14 @@ pub(crate) fn start(listener: TcpListener, root: Arc<Root>, limits: Limits) -> P
 }
 
 async fn accept(listener: TcpListener, root: Arc<Root>, limits: Limits) -> Result<(), Error> {
-    let slots = Slots::new(limits.connections);
+    let places = Semaphore::new(limits.connections);
     let mut incoming = listener.incoming();
     loop {
-        let slot = slots.take().await?;
+        let place = places.acquire().await?;
         let (stream, _peer) = incoming.next().await?;
         let root = Arc::clone(&root);
         let conversation = async move {
-            let _slot = slot;
+            let _place = place;
             converse(stream, root, limits.patience).await
         };
         // However a conversation ends, it is its peer's affair: resets and silence are normal.
@@ -221,40 +220,5 @@ fn status_of(error: &Error) -> Status {
         (Some(io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput), _) => Status::FORBIDDEN,
         (_, Some(libc::ENXIO | libc::ENODEV)) => Status::FORBIDDEN,
         _ => Status::INTERNAL,
-    }
-}
-
-/// How many connections there may be: one [`Slot`] each.
-struct Slots {
-    free: Cell<usize>,
-    /// The one accepting loop, while none is free.
-    waiting: RefCell<Option<Resolver<()>>>,
-}
-
-/// The place of one connection; dropping it frees it.
-struct Slot(Rc<Slots>);
-
-impl Slots {
-    fn new(free: usize) -> Rc<Slots> {
-        Rc::new(Slots { free: Cell::new(free), waiting: RefCell::new(None) })
-    }
-
-    async fn take(self: &Rc<Slots>) -> Result<Slot, Error> {
-        while self.free.get() == 0 {
-            let (freed, resolver) = lwt::task();
-            self.waiting.replace(Some(resolver));
-            freed.await?;
-        }
-        self.free.set(self.free.get() - 1);
-        Ok(Slot(Rc::clone(self)))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.free.set(self.0.free.get() + 1);
-        if let Some(resolver) = self.0.waiting.take() {
-            resolver.wakeup_later(());
-        }
     }
 }

@@ -73,7 +73,7 @@ impl Workers {
         pool.shutdown(PATIENCE).await?;
         match pool.stats().retried {
             0 => {}
-            files => self.report.note(&format!("{files} files that it had in hand were given to others")),
+            files => self.report.note(&format!("another worker has done what it was at (files: {files})")),
         }
         Ok(())
     }

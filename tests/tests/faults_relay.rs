@@ -12,24 +12,18 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use campaign::echo::{BYTES, client, echo, patiently};
 use campaign::{ENGINES, under};
 use lwt::entry::guarded;
 use lwt::faults::{Plan, Rule};
+use lwt::net::TcpListener;
 use lwt::net::opt::Linger;
-use lwt::net::{Shutdown, TcpListener, TcpStream};
-use lwt::{Error, Promise, all, sim, sleep, spawn, wait};
+use lwt::{Error, Promise, all, sim, spawn, wait};
 use nix::libc;
 use relay::Relay;
-use relay::backend::is_shortage;
 use relay::options::Options;
 
 const CLIENTS: usize = 5;
-const BYTES: usize = 4000;
-
-/// What a client sends: its own, and different everywhere.
-fn bytes(client: usize) -> Vec<u8> {
-    (0..BYTES).map(|n| (n.wrapping_mul(31) ^ (n >> 8) ^ (client * 77)) as u8).collect()
-}
 
 /// A server that sends back what it gets, until the listener is closed. Its result is how many reads and
 /// writes that took.
@@ -54,79 +48,6 @@ fn echo_server(listener: TcpListener) -> Promise<u64> {
         }
         Ok::<u64, Error>(steps)
     })
-}
-
-async fn echo(stream: &TcpStream) -> Result<u64, Error> {
-    let mut buf = [0; 700];
-    let mut steps = 0;
-    loop {
-        let n = stream.read(&mut buf).await?;
-        steps += 1;
-        if n == 0 {
-            stream.shutdown(Shutdown::Write)?;
-            return Ok(steps);
-        }
-        let mut rest = &buf[..n];
-        while !rest.is_empty() {
-            rest = &rest[stream.write(rest).await?..];
-            steps += 1;
-        }
-    }
-}
-
-/// Sends all, and reads it back meanwhile: how many reads and writes that took. What comes back is right as
-/// far as it goes, also when the connection dies.
-async fn client(relay: SocketAddr, name: usize) -> Result<u64, Error> {
-    let stream = patiently(async || TcpStream::connect(relay).await).await?;
-    let sending = spawn({
-        let stream = stream.clone();
-        async move {
-            let sent = bytes(name);
-            let (mut rest, mut steps) = (&sent[..], 0);
-            while !rest.is_empty() {
-                match stream.write(rest).await {
-                    Ok(n) => rest = &rest[n..],
-                    Err(error) => {
-                        // Whoever reads is to know.
-                        stream.abort(error.clone());
-                        return Err(error);
-                    }
-                }
-                steps += 1;
-            }
-            stream.shutdown(Shutdown::Write)?;
-            Ok::<u64, Error>(steps)
-        }
-    });
-    let (mut back, mut buf, mut steps) = (Vec::new(), [0; 900], 0);
-    let ended = loop {
-        match stream.read(&mut buf).await {
-            Ok(0) => break Ok(()),
-            Ok(n) => back.extend_from_slice(&buf[..n]),
-            Err(error) => break Err(error),
-        }
-        steps += 1;
-    };
-    let sent = bytes(name);
-    assert!(sent.starts_with(&back), "client {name} got something else back");
-    if let Err(error) = ended {
-        sending.cancel();
-        let _ = sending.await;
-        return Err(error);
-    }
-    assert_eq!(back.len(), sent.len(), "the end came too early, and as if all were well");
-    Ok(steps + sending.await?)
-}
-
-/// Does it again for as long as descriptors have run out: a plan strikes whoever makes the call, and this is
-/// not the relay.
-async fn patiently<T>(act: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-    loop {
-        match act().await {
-            Err(error) if is_shortage(&error) => sleep(Duration::from_millis(1)).await?,
-            done => return done,
-        }
-    }
 }
 
 /// Clients, the relay, and two servers. So many connections may die.

@@ -75,6 +75,20 @@ fn a_worker_that_is_killed_costs_nothing_but_time() {
 }
 
 #[test]
+fn a_picture_that_is_there_stays_until_the_new_one_has_been_drawn() {
+    let dir = TempDir::new();
+    let out = dir.path().join("picture.png");
+    fs::write(&out, "the old one").expect("a file");
+    let program = Program::start(&mut mandelbrot(&out, &["--iterations", "4000000000"]));
+    until("a worker is there", || !program.workers().is_empty());
+    program.signal(Signal::SIGKILL);
+    program.wait();
+    assert_eq!(fs::read(&out).expect("a file"), b"the old one");
+    assert!(Program::start(&mut mandelbrot(&out, &["--width", "9"])).wait().status.success());
+    assert_eq!(&fs::read(&out).expect("a picture")[..4], b"\x89PNG");
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let dir = TempDir::new();
     // Before it is drawn, which would take for ever.
@@ -88,6 +102,7 @@ fn what_cannot_be_done_is_said() {
     let huge = ["--width", "4294967295", "--height", "4294967295"];
     let ended = Program::start(&mut mandelbrot(&dir.path().join("x.png"), &huge)).wait();
     assert_eq!(ended.status.code(), Some(1));
+    assert!(!dir.path().join("x.png").exists());
     assert!(ended.stderr.starts_with("mandelbrot: 4294967295 × 4294967295 points: "), "{}", ended.stderr);
     for arguments in [
         &["--width", "0"][..],

@@ -1,8 +1,9 @@
 //! The example `prefork_echo`: its workers come, go and are replaced, and nobody who connects is lost.
 
-use std::io::{BufRead, BufReader};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use std::thread;
 use lwt_tests::peer::Peer;
 use lwt_tests::program::{Program, runs};
 use lwt_tests::until;
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -131,35 +133,123 @@ fn a_reload_loses_no_connection() {
 
 #[test]
 fn a_second_signal_is_the_end() {
-    let (server, workers) = Server::start(2);
-    let mut peer = server.connect();
-    echoes(&mut peer, "hello");
-    let pid = Pid::from_raw(i32::try_from(server.program.pid()).expect("a process number"));
-    until("it has ended, with somebody connected", || {
-        let _ = kill(pid, Signal::SIGTERM);
-        !server.program.is_alive()
-    });
-    let status = server.program.wait().status;
-    // One that comes after the second meets a program that does not handle it any more.
-    assert!(status.success() || status.signal() == Some(Signal::SIGTERM as i32), "{status}");
-    until("all workers have ended", || !workers.iter().any(|worker| runs(*worker)));
+    for (first, second) in [(Signal::SIGTERM, Signal::SIGTERM), (Signal::SIGINT, Signal::SIGTERM)] {
+        let (server, workers) = Server::start(2);
+        let mut peer = server.connect();
+        echoes(&mut peer, "hello");
+        server.program.signal(first);
+        until("nobody is accepted", || TcpStream::connect(server.address).is_err());
+        echoes(&mut peer, "still there");
+        server.program.signal(second);
+        let ended = server.program.wait();
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+        until("all workers have ended", || !workers.iter().any(|worker| runs(*worker)));
+    }
 }
 
 #[test]
-fn it_goes_on_when_nobody_reads_what_it_prints() {
+fn who_signals_all_of_its_processes_loses_no_connection() {
+    let (server, workers) = Server::start(3);
+    let mut peers: Vec<_> = (0..12).map(|_| server.connect()).collect();
+    for peer in &mut peers {
+        echoes(peer, "hello");
+    }
+    for worker in workers {
+        kill(Pid::from_raw(worker), Signal::SIGTERM).expect("it is there");
+    }
+    server.program.signal(Signal::SIGTERM);
+    for mut peer in peers {
+        echoes(&mut peer, "still there");
+    }
+    assert!(server.program.wait().status.success());
+}
+
+/// With so few descriptors that no worker can be started.
+fn without_workers(workers: &str) -> Program {
+    let mut shell = Command::new("sh");
+    let server = env!("CARGO_BIN_EXE_prefork_echo");
+    Program::start(shell.args(["-c", "ulimit -n 12 && exec \"$0\" --workers \"$1\"", server, workers]))
+}
+
+#[test]
+fn without_descriptors_for_workers_it_says_so() {
+    let ended = without_workers("8").wait();
+    ended.assert_code(1);
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert!(lines.iter().all(|line| line.starts_with("prefork_echo: ")), "{lines:?}");
+    assert!(lines.iter().all(|line| line.contains("Too many open files")), "{lines:?}");
+    let last = lines.last().expect("the reason");
+    assert!(last.contains("10 workers in a row have ended before they served for a while"), "{last}");
+}
+
+#[test]
+fn it_can_be_ended_before_it_serves() {
+    // A single one is tried ten times, with growing delays.
+    let mut program = without_workers("1");
+    assert!(program.line().starts_with("listening on "));
+    program.signal(Signal::SIGTERM);
+    assert!(program.wait().status.success());
+}
+
+#[test]
+fn when_all_workers_die_again_and_again_it_gives_up() {
+    let (server, workers) = Server::start(2);
+    let mut program = server.program;
+    let end = |worker: i32| {
+        // It may have gone already.
+        let _ = kill(Pid::from_raw(worker), Signal::SIGKILL);
+    };
+    workers.into_iter().for_each(end);
+    let mut line = program.line();
+    while !line.is_empty() {
+        if let Some(worker) = line.strip_prefix("worker ").and_then(|rest| rest.strip_suffix(" begins")) {
+            end(worker.parse().expect("a number"));
+        }
+        line = program.line();
+    }
+    let ended = program.wait();
+    ended.assert_code(1);
+    assert!(ended.stderr.contains("workers in a row have ended before they served for a while"), "{ended:?}");
+    assert!(ended.stderr.trim_end().ends_with("the worker was ended by SIGKILL"), "{ended:?}");
+}
+
+/// A server that prints on a pipe from which only its first line has been read.
+fn on_a_pipe() -> (Server, PipeReader) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let mut command = Command::new(env!("CARGO_BIN_EXE_prefork_echo"));
     command.args(["--workers", "2"]).stdout(writer).stderr(Stdio::piped());
     let program = Program::start_as_is(&mut command);
-    drop(command);
     let mut line = String::new();
-    BufReader::new(reader).read_line(&mut line).expect("a line");
+    BufReader::with_capacity(1, &reader).read_line(&mut line).expect("a line");
     let address = line.trim_end().strip_prefix("listening on ").expect("the address");
-    let address: SocketAddr = address.parse().expect("an address");
-    echoes(&mut Peer::connect(address), "hello");
-    program.signal(Signal::SIGTERM);
-    let ended = program.wait();
+    (Server { program, address: address.parse().expect("an address") }, reader)
+}
+
+#[test]
+fn it_goes_on_when_nobody_reads_what_it_prints() {
+    let (server, reader) = on_a_pipe();
+    drop(reader);
+    echoes(&mut server.connect(), "hello");
+    server.program.signal(Signal::SIGTERM);
+    let ended = server.program.wait();
     assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn a_full_pipe_does_not_hold_it_up() {
+    let (server, reader) = on_a_pipe();
+    let path = format!("/proc/{}/fd/1", server.program.pid());
+    // Opened anew, so that only this end of it does not block.
+    let pipe = OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let mut pipe = pipe.expect("the pipe");
+    while pipe.write(&[b'\n'; 4096]).is_ok() {}
+    for _ in 0..2 {
+        server.program.signal(Signal::SIGHUP);
+        echoes(&mut server.connect(), "hello");
+    }
+    server.program.signal(Signal::SIGTERM);
+    assert!(server.program.wait().status.success());
+    drop(reader);
 }
 
 #[test]

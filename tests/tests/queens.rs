@@ -3,6 +3,9 @@
 use std::process::Command;
 
 use lwt_tests::program::Program;
+use lwt_tests::until;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// How many solutions there are up to symmetry, from n = 1 on.
 const KNOWN: [u32; 10] = [1, 0, 0, 1, 2, 1, 6, 12, 46, 92];
@@ -56,6 +59,18 @@ fn for_any_number_of_workers() {
             assert_eq!(ended.stdout, "n=9 solutions=46\n", "{mode}, {workers} workers: {}", ended.stderr);
         }
     }
+}
+
+#[test]
+fn a_worker_of_the_pool_that_is_killed_loses_nothing() {
+    let program = Program::start(&mut queens(&["--n", "12", "--mode", "map", "--workers", "3"]));
+    until("the workers are there", || program.workers().len() == 3 || !program.is_alive());
+    if let Some(worker) = program.workers().first() {
+        // If it has ended by now, nothing is lost either.
+        let _ = kill(Pid::from_raw(*worker), Signal::SIGKILL);
+    }
+    let ended = program.wait();
+    assert_eq!(ended.stdout, "n=12 solutions=1787\n", "{}", ended.stderr);
 }
 
 #[test]

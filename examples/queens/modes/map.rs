@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(n: u32, workers: u32) -> Result<u64, Error> {
     let workers = workers as usize;
-    let pool = Pool::new(Options::new().workers(workers).failures(FAILURES))?;
+    // Counting twice does no harm: a job whose worker dies is done again.
+    let pool = Pool::new(Options::new().workers(workers).retry(3).failures(FAILURES))?;
     let jobs = beginnings(n).into_iter().map(move |start| (n, start.rows, start.board));
     let found = pool.map(search, jobs, workers * AHEAD).await?;
     pool.shutdown(PATIENCE).await?;

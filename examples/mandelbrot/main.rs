@@ -12,7 +12,9 @@
 //!    more than before.
 //! 4. If standard error is a terminal, a bar shows how many rows there are.
 
-use std::fs::File;
+mod drawing;
+
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -21,9 +23,11 @@ use std::thread;
 
 use indicatif::ProgressBar;
 use lexopt::prelude::*;
-use lwt::shm::{Matrix, PoolOptions, Queue, ShmError};
-use lwt::worker::{self, Message, Start, Worker};
+use lwt::shm::Matrix;
+use lwt::worker::{Message, Worker};
 use lwt::{Error, detach, spawn};
+
+use drawing::{Drawing, UNDRAWN, draw_rows};
 
 const HELP: &str = "\
 mandelbrot: draws the Mandelbrot set in worker processes
@@ -36,8 +40,6 @@ Usage: mandelbrot [--width N] [--height N] [--iterations N] [--workers N] --out 
   --out FILE.png          where to write it
 ";
 
-/// What is in the matrix where nothing has been drawn. No point takes so many steps.
-const UNDRAWN: u32 = u32::MAX;
 const MOST_WORKERS: usize = 1000;
 
 lwt::main! {
@@ -107,23 +109,16 @@ impl Options {
 /// Has the picture drawn, and writes it.
 async fn draw(options: Options) -> Result<(), Error> {
     let Options { width, height, iterations, workers, out } = options;
-    // Who cannot write it need not draw it.
-    let file = open(out.clone()).await?;
-    // This process has the memory, too.
-    let pool = PoolOptions::new().processes(workers as u32 + 1).create()?;
-    let rows: Queue<u32> = Queue::create(&pool, None, ())?;
-    let picture: Matrix<u32> = Matrix::create(&pool, height as usize, width as usize, UNDRAWN, ())
-        .map_err(|error| Error::msg(format!("{width} × {height} points: {error}")))?;
-    pool.publish("rows", rows.place())?;
-    pool.publish("picture", picture.place())?;
-    let start = Start::new().share("mandelbrot", &pool);
+    let (drawing, start) = Drawing::create(width, height, workers)?;
+    // Who cannot write it need not draw it. A picture that is there stays until this one has been drawn.
+    open(&out, File::options().append(true).create(true)).await?;
 
     let bar = ProgressBar::new(u64::from(height)); // which is hidden where there is no terminal
     let mut missing: Vec<u32> = (0..height).collect();
     while !missing.is_empty() {
-        rows.clear()?; // if nobody is left who takes them
+        drawing.rows.clear()?; // if nobody is left who takes them
         for row in &missing {
-            rows.push(*row)?;
+            drawing.rows.push(*row)?;
         }
         bar.set_position(u64::from(height) - missing.len() as u64);
         let ends: Vec<_> = (0..workers.min(missing.len()))
@@ -135,13 +130,14 @@ async fn draw(options: Options) -> Result<(), Error> {
             }
         }
         let before = missing.len();
-        missing = undrawn(&picture)?;
+        missing = drawing.undrawn()?;
         if missing.len() == before {
             return Err(Error::msg(format!("{before} rows could not be drawn")));
         }
     }
     bar.finish_and_clear();
-    detach(move || write(&picture, iterations, file).map_err(|error| about(&out, error))).await?
+    let file = open(&out, File::options().write(true).create(true).truncate(true)).await?;
+    detach(move || write(&drawing.picture, iterations, file).map_err(|error| about(&out, error))).await?
 }
 
 /// Shows what a worker has done, until it has ended.
@@ -159,58 +155,9 @@ async fn follow(worker: Worker<Result<(), String>>, bar: ProgressBar) -> Result<
     ended?.map_err(Error::msg)
 }
 
-/// The rows that are not in the picture.
-fn undrawn(picture: &Matrix<u32>) -> Result<Vec<u32>, ShmError> {
-    let (rows, columns) = picture.dim()?;
-    let mut undrawn = Vec::new();
-    for row in 0..rows {
-        // The last point is written last.
-        if picture.get(row, columns - 1)? == Some(UNDRAWN) {
-            undrawn.push(row as u32);
-        }
-    }
-    Ok(undrawn)
-}
-
-/// A worker: computes rows until there are none left.
-fn draw_rows(width: u32, height: u32, iterations: u32) -> Result<(), String> {
-    compute_rows(width, height, iterations).map_err(|error| error.to_string())
-}
-
-fn compute_rows(width: u32, height: u32, iterations: u32) -> Result<(), Error> {
-    let pool = worker::shared("mandelbrot")?;
-    let place = |name| pool.find(name).ok_or(ShmError::BadName);
-    let rows: Queue<u32> = Queue::open(&pool, place("rows")?)?;
-    let picture: Matrix<u32> = Matrix::open(&pool, place("picture")?)?;
-    while let Some(row) = rows.try_pop()? {
-        let steps: Vec<u32> =
-            (0..width).map(|column| steps(column, row, width, height, iterations)).collect();
-        picture.set_row(row as usize, &steps)?;
-        worker::progress(&row)?;
-    }
-    Ok(())
-}
-
-/// How many steps the point in a column and row takes to leave the circle of radius 2, `iterations` at most.
-fn steps(column: u32, row: u32, width: u32, height: u32, iterations: u32) -> u32 {
-    // The whole set is to be seen, whichever side of the picture is the longer one.
-    let scale = (3.0 / f64::from(width)).max(2.4 / f64::from(height));
-    let re = (f64::from(column) + 0.5 - f64::from(width) / 2.0) * scale - 0.75;
-    let im = (f64::from(height) / 2.0 - f64::from(row) - 0.5) * scale;
-    let (mut x, mut y) = (0.0, 0.0);
-    for step in 0..iterations {
-        let (xx, yy) = (x * x, y * y);
-        if xx + yy > 4.0 {
-            return step;
-        }
-        y = 2.0 * x * y + im;
-        x = xx - yy + re;
-    }
-    iterations
-}
-
-async fn open(out: PathBuf) -> Result<File, Error> {
-    detach(move || File::create(&out).map_err(|error| about(&out, error.into()))).await?
+async fn open(out: &Path, how: &OpenOptions) -> Result<File, Error> {
+    let (out, how) = (out.to_owned(), how.clone());
+    detach(move || how.open(&out).map_err(|error| about(&out, error.into()))).await?
 }
 
 /// Writes the picture, row by row.
