@@ -7,12 +7,11 @@
 
 use std::process::{Command, Stdio};
 
+use lwt_benches::process;
+
 use crate::libuv;
 use crate::measure::{Measure, Outcome};
 use crate::table::Table;
-
-/// Seconds after which a child is ended by the kernel.
-const WATCHDOG: u32 = 120;
 
 /// One runtime's way of doing a row's work: so many operations, one measurement.
 pub type Side = fn(u64) -> Outcome;
@@ -151,8 +150,7 @@ fn in_child(row: &Row, side: &str, ops: u64) -> Result<Measure, String> {
 
 /// The child: `ROW SIDE OPS [--cold]`, prints the figure and then the second figure, if there is one.
 pub fn child(rows: &[Row], arguments: &[String]) -> Result<(), String> {
-    // SAFETY: alarm has no precondition; the default action of its signal ends the process, which is what is wanted.
-    unsafe { libc::alarm(WATCHDOG) };
+    process::watch();
     let [name, side, ops, rest @ ..] = arguments else {
         return Err("--measure wants ROW SIDE OPS".to_owned());
     };

@@ -8,6 +8,8 @@
 use std::fmt;
 use std::time::Instant;
 
+use lwt_benches::figures::clock;
+
 /// One measurement: the row's figure, and the second figure that some rows have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measure {
@@ -100,15 +102,6 @@ impl WallWatch {
     pub fn per(self, ops: u64) -> Measure {
         Measure::of(self.0.elapsed().as_nanos() as f64 / ops as f64)
     }
-}
-
-/// A clock's time in nanoseconds.
-pub fn clock(id: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a live, writable timespec; the call writes nothing else.
-    let result = unsafe { libc::clock_gettime(id, &mut time) };
-    assert_eq!(result, 0, "clock_gettime({id}) failed: {}", std::io::Error::last_os_error());
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// The CPU clock of the calling thread, as an id that any thread may read.

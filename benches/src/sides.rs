@@ -5,20 +5,24 @@
 
 use std::process::{Command, ExitCode, Stdio};
 
+use crate::figures::{Summary, number, unit};
+use crate::process;
+
 /// One side's measurement: nanoseconds per operation, or why there is none.
 pub type Outcome = Result<f64, String>;
 /// A side: its name, and what measures it.
 pub type Side = (&'static str, fn() -> Outcome);
 
-/// A row of the table; ratios are to its first side.
+/// A row of the table; its unit and its ratios are by its first side.
+#[derive(Debug)]
 pub struct Row {
+    /// What a filter matches and `--measure` takes.
     pub name: &'static str,
+    /// What one operation is.
     pub what: &'static str,
+    /// Those who do it.
     pub sides: &'static [Side],
 }
-
-/// Seconds after which a measurement is ended by the kernel.
-const WATCHDOG: u32 = 120;
 
 /// The program: `[FILTER ...] [--rounds N] [--list]`, or `--measure ROW SIDE`.
 pub fn main(rows: &[Row]) -> ExitCode {
@@ -43,8 +47,7 @@ pub fn main(rows: &[Row]) -> ExitCode {
 
 /// Measures one side of a row in this process, and prints the figure.
 fn measure(rows: &[Row], row: &str, side: &str) -> Result<(), String> {
-    // SAFETY: the call takes a number; the signal's default action ends the process, which is what is wanted.
-    unsafe { libc::alarm(WATCHDOG) };
+    process::watch();
     let row = rows.iter().find(|other| other.name == row).ok_or("there is no such row")?;
     let (_, run) = row.sides.iter().find(|(name, _)| *name == side).ok_or("there is no such side")?;
     println!("{}", run()?);
@@ -66,12 +69,14 @@ fn table(rows: &[Row], words: &[&str]) -> Result<(), String> {
             filter => filters.push(filter),
         }
     }
-    println!(
-        "Median (smallest) of {rounds} rounds in ns per operation; ratios to the first side's median.\n"
-    );
-    println!("| row | one operation | side | ns | ratio |\n|---|---|---|--:|--:|");
     let wanted = |row: &&Row| filters.is_empty() || filters.iter().any(|filter| row.name.contains(filter));
-    for row in rows.iter().filter(wanted) {
+    let rows: Vec<&Row> = rows.iter().filter(wanted).collect();
+    if rows.is_empty() {
+        return Err("no row has a name with such a part; --list shows them".to_owned());
+    }
+    println!("Median (smallest) of {rounds} rounds; ratios to the first side's median.\n");
+    println!("| row | side | unit | time | ratio |\n|---|---|---|--:|--:|");
+    for row in rows {
         let mut taken: Vec<Result<Vec<f64>, String>> = row.sides.iter().map(|_| Ok(Vec::new())).collect();
         for _ in 0..rounds {
             for (taken, (side, _)) in taken.iter_mut().zip(row.sides) {
@@ -85,15 +90,16 @@ fn table(rows: &[Row], words: &[&str]) -> Result<(), String> {
         }
         let mut first = None;
         for ((side, _), taken) in row.sides.iter().zip(taken) {
-            let head = format!("| `{}` | {} | {side}", row.name, row.what);
-            match taken {
-                Ok(mut figures) => {
-                    figures.sort_by(f64::total_cmp);
-                    let median = figures[figures.len() / 2];
-                    let ratio = median / *first.get_or_insert(median);
-                    println!("{head} | {median:.1} ({:.1}) | {ratio:.2} |", figures[0]);
+            let head = format!("| `{}` | {side}", row.name);
+            match taken.map(Summary::of) {
+                Ok(Some(Summary { median, least })) => {
+                    let first = *first.get_or_insert(median);
+                    let (unit, size) = unit(first);
+                    let (shown, least) = (number(median / size), number(least / size));
+                    println!("{head} | {unit} | {shown} ({least}) | {:.2} |", median / first);
                 }
-                Err(why) => println!("{head} | {why} | |"),
+                Ok(None) => {}
+                Err(why) => println!("{head} | – | {why} | – |"),
             }
         }
     }

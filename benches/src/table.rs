@@ -1,5 +1,7 @@
 //! The table: aligned for the terminal, and Markdown as it stands.
 
+use lwt_benches::figures::{Summary, number};
+
 use crate::harness::{Row, SIDES};
 use crate::measure::Measure;
 
@@ -37,11 +39,11 @@ impl Table {
 
     /// Prints a row, and a second line for its second figure.
     pub fn row(&self, row: &Row, rounds: &[Vec<Measure>; SIDES]) {
-        let values = rounds.each_ref().map(|taken| summary(taken.iter().map(|measure| measure.value)));
+        let values = rounds.each_ref().map(|taken| Summary::of(taken.iter().map(|measure| measure.value)));
         self.line(row.name, row.what, row.unit, &values, row.goal);
         if let Some(aside) = row.aside {
             let asides =
-                rounds.each_ref().map(|taken| summary(taken.iter().filter_map(|measure| measure.aside)));
+                rounds.each_ref().map(|taken| Summary::of(taken.iter().filter_map(|measure| measure.aside)));
             self.line("", &format!("– {aside}"), "", &asides, None);
         }
     }
@@ -64,31 +66,5 @@ impl Table {
             line += &format!("| {ratio:>RATIO$} ");
         }
         println!("{line}| {:>RATIO$} |", goal.unwrap_or("–"));
-    }
-}
-
-/// The median and the smallest of a side's rounds.
-#[derive(Clone, Copy)]
-struct Summary {
-    median: f64,
-    least: f64,
-}
-
-fn summary(values: impl Iterator<Item = f64>) -> Option<Summary> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let least = *values.first()?;
-    let median =
-        if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-    Some(Summary { median, least })
-}
-
-/// Three significant digits, as far as they stand behind the point.
-fn number(value: f64) -> String {
-    match value.abs() {
-        small if small < 10.0 => format!("{value:.2}"),
-        middle if middle < 100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
     }
 }

@@ -1,21 +1,27 @@
 //! What the machine can do: the C library's calls, and structures that do nothing but this one work.
 
-use std::hint::{black_box, spin_loop};
+use std::hint::black_box;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use super::sides::Outcome;
-use super::{KEYS, LENGTH, MESSAGES, fleet, keys, timed};
+use lwt_benches::figures::timed;
+use lwt_benches::process::{shared, until};
+use lwt_benches::sides::Outcome;
+
+use super::{KEYS, LENGTH, MESSAGES, fleet, keys};
 
 pub fn std_mutex() -> Outcome {
     let mutex = Mutex::new(0_u64);
-    timed(20_000_000, |times| (0..times).for_each(|_| drop(black_box(&mutex).lock().unwrap())))
+    timed(20_000_000, |times| {
+        (0..times).for_each(|_| drop(black_box(&mutex).lock().unwrap()));
+        Ok(())
+    })
 }
 
 /// A robust mutex between processes.
 pub fn robust() -> Outcome {
-    let words = fleet::shared(64);
+    let words = shared(64)?;
     let mutex = words.as_ptr().cast::<libc::pthread_mutex_t>().cast_mut();
     // SAFETY: the mutex lies in memory that is mapped for good and large enough; it is initialised first, by
     // attributes that are.
@@ -32,6 +38,7 @@ pub fn robust() -> Outcome {
             let done = unsafe { libc::pthread_mutex_lock(mutex) | libc::pthread_mutex_unlock(mutex) };
             assert_eq!(done, 0);
         }
+        Ok(())
     })
 }
 
@@ -65,6 +72,7 @@ pub fn pipe_pair() -> Outcome {
             write(&into, &number.to_ne_bytes());
             assert_eq!(read(&out, &mut bytes), 8);
         }
+        Ok(())
     })
 }
 
@@ -89,7 +97,7 @@ pub fn pipe(senders: u64) -> Outcome {
 pub fn ring(senders: u64) -> Outcome {
     const SLOTS: u64 = 1024;
     const STEP: usize = 16;
-    let words = fleet::shared(16 + SLOTS as usize * STEP);
+    let words = shared(16 + SLOTS as usize * STEP)?;
     let (tail, slots) = (&words[0], &words[16..]);
     let each = MESSAGES / senders;
     let send = |fleet: &fleet::Words, _| {
@@ -98,10 +106,7 @@ pub fn ring(senders: u64) -> Outcome {
                 let place = tail.fetch_add(1, AcqRel);
                 let slot = &slots[(place % SLOTS) as usize * STEP..][..STEP];
                 // It is this turn's when the receiver has emptied it.
-                let mut spins = 0_u32;
-                while slot[0].load(Acquire) != place / SLOTS * 2 {
-                    wait(&mut spins);
-                }
+                until(|| slot[0].load(Acquire) == place / SLOTS * 2);
                 slot[1..9].iter().for_each(|word| word.store(7, Relaxed));
                 slot[0].store(place / SLOTS * 2 + 1, Release);
             }
@@ -112,10 +117,7 @@ pub fn ring(senders: u64) -> Outcome {
             let mut sum = 0;
             for place in 0..each * senders {
                 let slot = &slots[(place % SLOTS) as usize * STEP..][..STEP];
-                let mut spins = 0_u32;
-                while slot[0].load(Acquire) != place / SLOTS * 2 + 1 {
-                    wait(&mut spins);
-                }
+                until(|| slot[0].load(Acquire) == place / SLOTS * 2 + 1);
                 sum += slot[1..9].iter().map(|word| word.load(Relaxed)).sum::<u64>();
                 slot[0].store(place / SLOTS * 2 + 2, Release);
             }
@@ -126,16 +128,10 @@ pub fn ring(senders: u64) -> Outcome {
     Ok(time.wall as f64 / (each * senders) as f64)
 }
 
-/// With more processes than processors, spinning alone would be waiting for the scheduler.
-fn wait(spins: &mut u32) {
-    *spins += 1;
-    if spins.is_multiple_of(1000) { std::thread::yield_now() } else { spin_loop() }
-}
-
 /// A table of fixed size with a compare-and-swap for each key.
 pub fn table(processes: u64, read: bool) -> Outcome {
     const SLOTS: u64 = 1 << 21;
-    let words = fleet::shared(SLOTS as usize * 2);
+    let words = shared(SLOTS as usize * 2)?;
     words.iter().for_each(|word| word.store(0, Relaxed));
     let insert = |key: u64| {
         let mut slot = key >> 43;

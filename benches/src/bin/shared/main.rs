@@ -20,13 +20,10 @@ mod fleet;
 mod limits;
 mod ours;
 mod peers;
-#[path = "../../sides.rs"]
-mod sides;
 
 use std::process::ExitCode;
-use std::time::Instant;
 
-use sides::{Outcome, Row};
+use lwt_benches::sides::{self, Row};
 
 macro_rules! mailbox {
     ($name:literal, $senders:literal) => {
@@ -83,14 +80,6 @@ const MESSAGES: u64 = 300_000;
 const KEYS: u64 = 1_000_000;
 /// The length of a message.
 const LENGTH: usize = 64;
-
-/// Nanoseconds per operation of `operation`, which is told how often to do it; once before it counts.
-fn timed(times: u64, mut operation: impl FnMut(u64)) -> Outcome {
-    operation(times / 10);
-    let begin = Instant::now();
-    operation(times);
-    Ok(begin.elapsed().as_nanos() as f64 / times as f64)
-}
 
 /// Spreads a number over all bits: the keys.
 fn mixed(number: u64) -> u64 {

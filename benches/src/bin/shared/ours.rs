@@ -5,8 +5,10 @@ use std::os::fd::AsFd;
 
 use lwt::shm::{Mailbox, Map, Mutex, Place, Pool, Queue};
 
-use super::sides::Outcome;
-use super::{KEYS, LENGTH, MESSAGES, fleet, keys, timed};
+use lwt_benches::figures::timed;
+use lwt_benches::sides::Outcome;
+
+use super::{KEYS, LENGTH, MESSAGES, fleet, keys};
 
 fn failed(error: impl std::fmt::Display) -> String {
     error.to_string()
@@ -24,6 +26,7 @@ pub fn lock() -> Outcome {
         for _ in 0..times {
             drop(black_box(&mutex).lock().unwrap());
         }
+        Ok(())
     })
 }
 
@@ -35,6 +38,7 @@ pub fn queue() -> Outcome {
             queue.push(number).unwrap();
             assert_eq!(queue.try_pop().unwrap(), Some(number));
         }
+        Ok(())
     })
 }
 

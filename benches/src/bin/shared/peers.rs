@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use heed::types::{Bytes, U64};
 use heed::{Database, Env, EnvFlags, EnvOpenOptions};
-use iceoryx2::prelude::*;
 use ipc_channel::ipc::bytes_channel;
+use lwt_benches::iceoryx::Line;
+use lwt_benches::process::look;
+use lwt_benches::sides::Outcome;
 
-use super::sides::Outcome;
 use super::{KEYS, LENGTH, MESSAGES, fleet, keys};
 
 fn failed(error: impl std::fmt::Debug) -> String {
@@ -31,46 +32,25 @@ pub fn ipc_channel(senders: u64) -> Outcome {
     Ok(time.wall as f64 / (each * senders) as f64)
 }
 
-/// The receiver looks again and again: its events cost more than a message.
 pub fn iceoryx(senders: u64) -> Outcome {
-    const HELD: usize = 256;
     let name = format!("lwt-benches/{}", std::process::id());
-    let service = || {
-        set_log_level(LogLevel::Fatal);
-        let node = NodeBuilder::new().create::<ipc::Service>().unwrap();
-        let service = node
-            .service_builder(&name.as_str().try_into().unwrap())
-            .publish_subscribe::<[u8; LENGTH]>()
-            .max_publishers(8)
-            .max_subscribers(1)
-            .subscriber_max_buffer_size(HELD)
-            .enable_safe_overflow(false)
-            .open_or_create()
-            .unwrap();
-        (node, service)
-    };
+    let line = || Line::<[u8; LENGTH]>::open(&name, senders as usize, 256).unwrap();
     let each = MESSAGES / senders;
     let send = |words: &fleet::Words, _| {
-        let (_node, service) = service();
-        let publisher = service.publisher_builder().create().unwrap();
+        let line = line();
+        let publisher = line.publisher().unwrap();
         words.work(|| {
             for _ in 0..each {
                 publisher.loan_uninit().unwrap().write_payload([7; LENGTH]).send().unwrap();
             }
         });
-        // What it has sent goes with it.
-        std::thread::sleep(std::time::Duration::from_millis(500));
     };
     let receive = |words: &fleet::Words| {
-        let (_node, service) = service();
-        let subscriber = service.subscriber_builder().buffer_size(HELD).create().unwrap();
+        let line = line();
+        let subscriber = line.subscriber().unwrap();
         words.work(|| {
-            let mut left = each * senders;
-            while left > 0 {
-                match subscriber.receive().unwrap() {
-                    Some(_) => left -= 1,
-                    None => std::hint::spin_loop(),
-                }
+            for _ in 0..each * senders {
+                assert_eq!(look(|| subscriber.receive().unwrap()).len(), LENGTH);
             }
         });
     };

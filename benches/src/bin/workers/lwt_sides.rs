@@ -6,10 +6,11 @@ use std::time::Instant;
 use lwt::Error;
 use lwt::worker::pool::{Filled, Options, Pool};
 use lwt::worker::{self, Start};
+use lwt_benches::sides::Outcome;
 
 pub use lwt::worker::Way;
 
-use super::Outcome;
+use super::mandelbrot::draw_rows;
 
 /// How a long result comes.
 pub enum Form {
@@ -38,12 +39,13 @@ fn vector(many: usize) -> Vec<u64> {
     (0..many as u64).collect()
 }
 
-/// First of all.
+/// First of all, in every process of this program; workers do not return from it.
 pub fn init() {
-    worker::init(lwt::workers![one, back, filled, vector]);
+    worker::init(lwt::workers![one, back, filled, vector, draw_rows]);
 }
 
-fn run(work: impl Future<Output = Result<f64, Error>> + 'static) -> Outcome {
+/// In the main loop.
+pub fn run(work: impl Future<Output = Result<f64, Error>> + 'static) -> Outcome {
     lwt::run(work).map_err(|error| error.to_string())
 }
 

@@ -1,38 +1,20 @@
 //! What one would have to beat, or to come near to: the same work by hand, with the C library's calls, and
-//! the `ipc-channel` crate. Each side is a program without threads, so it may fork.
+//! the crates `ipc-channel` and `iceoryx2`. Each side is a program without threads, so it may fork.
 
-use std::hint::{black_box, spin_loop};
+use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::{ptr, slice};
 
 use ipc_channel::ipc::{self, IpcReceiver, IpcSender, IpcSharedMemory};
+use lwt_benches::figures::timed;
+use lwt_benches::iceoryx::Line;
+use lwt_benches::process::{forked, look, shared, until, wait};
+use lwt_benches::sides::Outcome;
 
 use super::lwt_sides::NUMBERS;
-use super::{Outcome, timed};
-
-/// A forked process that does `work`, and then ends without further ado.
-fn forked(work: impl FnOnce()) -> Result<i32, String> {
-    // SAFETY: there are no threads in this process.
-    match unsafe { libc::fork() } {
-        0 => {
-            // SAFETY: integers only. It ends with the parent.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            work();
-            // SAFETY: an integer only.
-            unsafe { libc::_exit(0) }
-        }
-        -1 => Err(std::io::Error::last_os_error().to_string()),
-        pid => Ok(pid),
-    }
-}
-
-fn wait(pid: i32) {
-    // SAFETY: a null status is not written to.
-    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-}
 
 fn told<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| error.to_string())
@@ -49,7 +31,7 @@ pub fn fork(ballast: usize) -> Outcome {
                 let _ = theirs.write_all(&[1]);
             })?;
             told(ours.read_exact(&mut [0]))?;
-            wait(pid);
+            wait(pid)?;
         }
         Ok(())
     });
@@ -70,19 +52,6 @@ pub fn command(ballast: usize) -> Outcome {
     done
 }
 
-/// Memory that this process shares with those that it forks.
-fn shared_words(bytes: usize) -> Result<&'static [AtomicU64], String> {
-    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-    // SAFETY: a new mapping touches nothing; it is never unmapped, zeroed, and aligned by pages.
-    unsafe {
-        let start = libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
-        if start == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error().to_string());
-        }
-        Ok(std::slice::from_raw_parts(start.cast(), bytes / 8))
-    }
-}
-
 fn half(word: &AtomicU64) -> &AtomicU32 {
     // SAFETY: its first half is aligned, and any bits are valid; nobody uses the whole word.
     unsafe { &*ptr::from_ref(word).cast::<AtomicU32>() }
@@ -92,16 +61,7 @@ fn half(word: &AtomicU64) -> &AtomicU32 {
 pub fn spin(bytes: usize) -> Outcome {
     ping_pong(
         bytes,
-        |word, value| {
-            let mut spins = 0_u32;
-            while word.load(Ordering::Acquire) != value {
-                spin_loop();
-                spins += 1;
-                if spins.is_multiple_of(100_000) {
-                    std::thread::yield_now();
-                }
-            }
-        },
+        |word, value| until(|| word.load(Ordering::Acquire) == value),
         |word, value| word.store(value, Ordering::Release),
         100_000,
     )
@@ -131,7 +91,7 @@ pub fn futex(bytes: usize) -> Outcome {
 }
 
 fn ping_pong(bytes: usize, wait_for: fn(&AtomicU32, u32), tell: fn(&AtomicU32, u32), times: u64) -> Outcome {
-    let words = shared_words(1 << 16)?;
+    let words = shared(1 << 13)?;
     let (there, back) = (half(&words[0]), half(&words[32]));
     let (question, answer) = (&words[1024..1024 + bytes / 8], &words[4096..4096 + bytes / 8]);
     forked(|| {
@@ -161,28 +121,29 @@ fn ping_pong(bytes: usize, wait_for: fn(&AtomicU32, u32), tell: fn(&AtomicU32, u
 pub fn socketpair(bytes: usize, flying: u64) -> Outcome {
     let (mut ours, mut theirs) = told(UnixStream::pair())?;
     forked(|| {
-        let mut buffer = vec![0; 1 << 16];
-        while let Ok(1..) = theirs.read_exact(&mut buffer[..bytes]).map(|()| bytes) {
-            if theirs.write_all(&buffer[..bytes]).is_err() {
-                break;
-            }
-        }
+        let mut message = vec![0; bytes];
+        while theirs.read_exact(&mut message).is_ok() && theirs.write_all(&message).is_ok() {}
     })?;
-    let times = if flying == 1 { 10_000 } else { 200_000 };
     let (message, mut answer) = (vec![7; bytes], vec![0; bytes]);
+    let mut from = told(ours.try_clone())?;
+    let times = if flying == 1 { 10_000 } else { 200_000 };
+    flight(times, flying, || told(ours.write_all(&message)), || told(from.read_exact(&mut answer)))
+}
+
+/// So many messages there and back, so many of them on their way.
+fn flight(
+    times: u64,
+    flying: u64,
+    mut ask: impl FnMut() -> Result<(), String>,
+    mut take: impl FnMut() -> Result<(), String>,
+) -> Outcome {
     timed(times, |times| {
-        for _ in 0..flying {
-            told(ours.write_all(&message))?;
-        }
+        (0..flying).try_for_each(|_| ask())?;
         for turn in 0..times {
-            told(ours.read_exact(&mut answer))?;
+            take()?;
             if turn + flying < times {
-                told(ours.write_all(&message))?;
+                ask()?;
             }
-        }
-        // Fewer turns than messages on their way: what is left.
-        for _ in times..flying {
-            told(ours.read_exact(&mut answer))?;
         }
         Ok(())
     })
@@ -192,37 +153,24 @@ pub fn socketpair(bytes: usize, flying: u64) -> Outcome {
 pub fn ipc_channel(bytes: usize, flying: u64) -> Outcome {
     let (to, theirs): (IpcSender<Vec<u8>>, IpcReceiver<Vec<u8>>) = told(ipc::channel())?;
     let (reply, from) = told(ipc::channel::<Vec<u8>>())?;
-    forked(|| {
-        while let Ok(message) = theirs.recv() {
-            if reply.send(message).is_err() {
-                break;
-            }
-        }
-    })?;
-    let times = if flying == 1 { 5_000 } else { 100_000 };
+    forked(|| while theirs.recv().is_ok_and(|message| reply.send(message).is_ok()) {})?;
     let message = vec![7_u8; bytes];
-    timed(times, |times| {
-        for _ in 0..flying {
-            told(to.send(message.clone()))?;
-        }
-        for turn in 0..times.max(flying) {
-            let answer = from.recv().map_err(|error| format!("{error:?}"))?;
-            assert_eq!(answer.len(), bytes);
-            if turn + flying < times {
-                told(to.send(message.clone()))?;
-            }
-        }
+    let take = || {
+        let answer = from.recv().map_err(|error| format!("{error:?}"))?;
+        assert_eq!(answer.len(), bytes);
         Ok(())
-    })
+    };
+    flight(if flying == 1 { 5_000 } else { 100_000 }, flying, || told(to.send(message.clone())), take)
 }
 
 /// 64 MiB of shared memory, used again each time, with a byte each way to tell.
-pub fn shared() -> Outcome {
-    let words = shared_words(8 * NUMBERS)?;
+pub fn memory() -> Outcome {
+    let numbers: *mut u64 = shared(NUMBERS)?.as_ptr().cast_mut().cast();
     let (mut ours, mut theirs) = told(UnixStream::pair())?;
     forked(|| {
         while theirs.read_exact(&mut [0]).is_ok() {
-            words.iter().zip(0..).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
+            // SAFETY: it is as long, of any bits, and nobody else's until the other process is told.
+            fill(unsafe { slice::from_raw_parts_mut(numbers, NUMBERS) });
             let _ = theirs.write_all(&[1]);
         }
     })?;
@@ -230,10 +178,15 @@ pub fn shared() -> Outcome {
         for _ in 0..times {
             told(ours.write_all(&[1]))?;
             told(ours.read_exact(&mut [0]))?;
-            check(words.iter().map(|word| word.load(Ordering::Relaxed)).sum());
+            // SAFETY: as above.
+            check(unsafe { slice::from_raw_parts(numbers, NUMBERS) }.iter().sum());
         }
         Ok(())
     })
+}
+
+fn fill(numbers: &mut [u64]) {
+    numbers.iter_mut().zip(0..).for_each(|(number, value)| *number = value);
 }
 
 fn check(sum: u64) {
@@ -268,12 +221,14 @@ pub fn ipc_memory() -> Outcome {
     let (to, theirs) = told(ipc::channel::<u8>())?;
     let (reply, from) = told(ipc::channel::<IpcSharedMemory>())?;
     forked(|| {
-        let mut bytes = vec![0; 8 * NUMBERS];
         while theirs.recv().is_ok() {
+            let mut memory = IpcSharedMemory::from_byte(0, 8 * NUMBERS);
+            // SAFETY: nobody else has it yet.
+            let bytes = unsafe { memory.deref_mut() };
             for (chunk, value) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(0_u64..) {
                 *chunk = value.to_ne_bytes();
             }
-            if reply.send(IpcSharedMemory::from_bytes(&bytes)).is_err() {
+            if reply.send(memory).is_err() {
                 break;
             }
         }
@@ -286,4 +241,73 @@ pub fn ipc_memory() -> Outcome {
         }
         Ok(())
     })
+}
+
+/// The last message to a process that uses `iceoryx2`, which leaves files behind when it is killed.
+const LAST: u8 = 0;
+
+/// Two lines of the `iceoryx2` crate.
+pub fn iceoryx<const BYTES: usize>(flying: u64) -> Outcome {
+    let name = format!("lwt-benches/{}", std::process::id());
+    let lines = || -> Result<[Line<[u8; BYTES]>; 2], String> {
+        Ok([Line::open(&format!("{name}/to"), 1, 64)?, Line::open(&format!("{name}/from"), 1, 64)?])
+    };
+    let worker = forked(|| {
+        let [to, from] = lines().unwrap();
+        let (questions, answers) = (to.subscriber().unwrap(), from.publisher().unwrap());
+        loop {
+            let question = look(|| questions.receive().unwrap());
+            if question[0] == LAST {
+                break;
+            }
+            answers.loan_uninit().unwrap().write_payload(*question).send().unwrap();
+        }
+    })?;
+    let [to, from] = lines()?;
+    let (questions, answers) = (to.publisher()?, from.subscriber()?);
+    let ask = |message| -> Result<(), String> {
+        let question = questions.loan_uninit().map_err(|error| format!("{error:?}"))?;
+        question.write_payload(message).send().map(drop).map_err(|error| format!("{error:?}"))
+    };
+    let take = || {
+        assert_eq!(look(|| answers.receive().unwrap())[0], 7);
+        Ok(())
+    };
+    let done = flight(if flying == 1 { 20_000 } else { 200_000 }, flying, || ask([7; BYTES]), take);
+    ask([LAST; BYTES])?;
+    wait(worker)?;
+    done
+}
+
+/// 64 MiB, written where `iceoryx2` lends it.
+pub fn iceoryx_memory() -> Outcome {
+    type Numbers = [u64; NUMBERS];
+    let name = format!("lwt-benches/{}", std::process::id());
+    let (mut ours, mut theirs) = told(UnixStream::pair())?;
+    let worker = forked(|| {
+        let line = Line::<Numbers>::open(&name, 1, 1).unwrap();
+        let publisher = line.publisher().unwrap();
+        let mut order = [1];
+        while theirs.read_exact(&mut order).is_ok() && order != [LAST] {
+            let mut lent = publisher.loan_uninit().unwrap();
+            let numbers: *mut u64 = lent.payload_mut().as_mut_ptr().cast();
+            // SAFETY: it is as long, and of bytes that have been mapped.
+            fill(unsafe { slice::from_raw_parts_mut(numbers, NUMBERS) });
+            // SAFETY: it is filled.
+            unsafe { lent.assume_init() }.send().unwrap();
+        }
+    })?;
+    let line = Line::<Numbers>::open(&name, 1, 1)?;
+    let subscriber = line.subscriber()?;
+    // Each piece of memory that it lends in turn has been used once before.
+    let done = timed(50, |times| {
+        for _ in 0..times {
+            told(ours.write_all(&[1]))?;
+            check(look(|| subscriber.receive().unwrap()).iter().sum());
+        }
+        Ok(())
+    });
+    told(ours.write_all(&[LAST]))?;
+    wait(worker)?;
+    done
 }

@@ -9,7 +9,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Barrier;
 use std::time::Instant;
 
-use crate::measure::{Measure, clock};
+use lwt_benches::figures::clock;
+
+use crate::measure::Measure;
 
 const CONNECTIONS: usize = 64;
 const THREADS: usize = 2;
