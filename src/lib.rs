@@ -40,7 +40,11 @@
 //! ```
 //!
 //! Start with the [`Promise`], then [`spawn`], [`run`], and [`net`]. Who knows OCaml's Lwt starts with
-//! [coming from Lwt](docs::coming_from_lwt).
+//! [coming from Lwt](docs::coming_from_lwt), and who knows Netmulticore with
+//! [coming from Netmulticore](docs::coming_from_netmulticore).
+
+// Their pages name the workers, too.
+#![cfg_attr(not(feature = "worker"), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod docs;
 
