@@ -215,6 +215,11 @@ fn sides() -> (Near, Far, File) {
     (near, Far::new(parts).expect("the other side"), file)
 }
 
+/// How much memory a file has.
+fn used(file: &File) -> usize {
+    file.metadata().expect("a file").blocks() as usize * 512
+}
+
 /// Has the far side send so many bytes.
 fn long(near: &mut Near, far: &mut Far, byte: u8, len: usize) -> Segment {
     let mut draft = far.draft().expect("memory");
@@ -230,7 +235,7 @@ fn long(near: &mut Near, far: &mut Far, byte: u8, len: usize) -> Segment {
 #[test]
 fn memory_is_kept_up_to_a_bound() {
     let (mut near, mut far, file) = sides();
-    let used = || file.metadata().expect("a file").blocks() as usize * 512;
+    let used = || used(&file);
     drop(long(&mut near, &mut far, 1, KEPT / 2));
     let one = used();
     assert!(one >= KEPT / 2);
@@ -257,9 +262,21 @@ fn memory_is_kept_up_to_a_bound() {
 }
 
 #[test]
+fn memory_that_was_given_back_is_reserved_anew() {
+    let (mut near, mut far, file) = sides();
+    drop(long(&mut near, &mut far, 1, 3 * KEPT));
+    let before = used(&file);
+    // Writing where there is none would be a signal, if the system had none left.
+    let draft = far.draft().expect("memory");
+    assert!(used(&file) > before);
+    drop(draft);
+    assert_eq!(used(&file), before);
+}
+
+#[test]
 fn a_long_message_takes_little_more_than_its_length() {
     let (mut near, mut far, file) = sides();
-    let used = || file.metadata().expect("a file").blocks() as usize * 512;
+    let used = || used(&file);
     let before = used();
     let segment = long(&mut near, &mut far, 1, 24 << 20);
     assert!(used() - before < 30 << 20);
