@@ -27,6 +27,16 @@ fn idles(milliseconds: u64) -> u64 {
     1
 }
 
+/// Reads what is in the pool, and never ends.
+fn pins() {
+    let pool = worker::shared("pool").unwrap();
+    let _bytes = pool.read(pool.find("bytes").unwrap()).unwrap();
+    worker::progress(&()).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
 fn large(size: u64) {
     worker::progress(&vec![7_u8; size as usize]).unwrap();
     worker::log(Level::Error, "x".repeat(100_000)).unwrap();
@@ -201,6 +211,23 @@ async fn shared_memory(way: Way) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a worker had when it died is given back before that is told.
+async fn shared_with_the_dead(way: Way) -> Result<(), Error> {
+    let pool = Pool::create()?;
+    let place = pool.store(&[7; 1000])?;
+    pool.publish("bytes", place)?;
+    let worker = by(way).share("pool", &pool).start(pins, ());
+    worker.messages().next().await?;
+    pool.free(place)?;
+    assert!(pool.stats().retired >= 1000, "somebody reads it");
+    worker.kill();
+    let error = worker.result().await.expect_err("it was killed");
+    assert!(matches!(failure(&error), WorkerFailure::Signal { .. }));
+    let left = pool.stats();
+    assert_eq!((left.retired, left.processes), (0, 1));
+    Ok(())
+}
+
 /// A worker that ends with something unread in its socket has given its result all the same.
 async fn passed_in_vain(way: Way) -> Result<(), Error> {
     let worker = by(way).start(idles, 50);
@@ -282,6 +309,7 @@ fn main() {
         idles,
         large,
         squares,
+        pins,
         takes_later,
         descriptors,
         surroundings,
@@ -293,6 +321,7 @@ fn main() {
         nobody_reads,
         large_messages,
         shared_memory,
+        shared_with_the_dead,
         passed_in_vain,
         passed_later,
         only_its_own,

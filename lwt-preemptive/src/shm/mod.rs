@@ -155,3 +155,5 @@ pub use self::rich::{Archivable, Rich, RichEntry, RichMap, RichQueue, RichRefere
 pub use self::rwlock::{RwLock, RwReadGuard, RwWriteGuard};
 pub use self::safe::{SHAPE_START, ShmSafe, shape_number, shape_text};
 pub use self::semaphore::{Permits, Semaphore};
+#[cfg(feature = "worker")]
+pub(crate) use self::sweep::Sweeper;

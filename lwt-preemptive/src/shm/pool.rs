@@ -254,8 +254,8 @@ impl Pool {
     }
 
     /// Settles what dead processes have left in the pool, and says how many they were. Call it when a process
-    /// is known to have died; without it nothing hangs, but their memory is not reused before somebody
-    /// attaches or the pool would be full.
+    /// is known to have died that is no worker of this one: for those it is done. Without it nothing hangs,
+    /// but their memory is not reused before somebody attaches or the pool would be full.
     ///
     /// # Errors
     /// [`ShmError::Corrupt`], and the system's.

@@ -2,17 +2,45 @@
 //!
 //! Any process may sweep at any time, several at once too, and may die while it does: all that is done to a
 //! block is one compare-and-set of its head. Whoever knows of a death calls
-//! [`Pool::sweep`](super::Pool::sweep); attaching does, and so does whoever would be refused memory. Nobody
-//! has to wait for it: locks are taken over by those who want them.
+//! [`Pool::sweep`](super::Pool::sweep); a program does when a worker has ended to whom the pool was given,
+//! attaching does, and so does whoever would be refused memory. Nobody has to wait for it: locks are taken
+//! over by those who want them.
 
 use std::sync::atomic::Ordering::Acquire;
+#[cfg(feature = "worker")]
+use std::sync::{Arc, Weak};
 
 use super::block::{Block, Head, KEPT, NOBODY, State};
 use super::error::ShmError;
 use super::layout;
 use super::lease;
+#[cfg(feature = "worker")]
+use super::pool::Pool;
 use super::pool::{Inner, PoolStats};
 use super::sys;
+
+/// A pool that is to be swept when a process has died, if this one still has it then.
+#[cfg(feature = "worker")]
+#[derive(Debug, Clone)]
+pub(crate) struct Sweeper(Weak<Inner>);
+
+#[cfg(feature = "worker")]
+impl Sweeper {
+    pub(crate) fn new(pool: &Pool) -> Sweeper {
+        Sweeper(Arc::downgrade(&pool.0))
+    }
+
+    /// Sweeps, if somebody has died.
+    pub(crate) fn sweep(&self) {
+        if let Some(inner) = self.0.upgrade()
+            && inner.is_here()
+            && inner.has_dead()
+        {
+            // That the memory is damaged is told to those who use it.
+            let _ = inner.sweep();
+        }
+    }
+}
 
 impl Inner {
     /// Whether somebody has died whom nobody has swept away.

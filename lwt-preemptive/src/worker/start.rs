@@ -14,7 +14,7 @@ use super::handle::Worker;
 use super::life::{Life, Listener, Sentence, Way};
 use super::value::Wire;
 use super::wire::{Body, Packet};
-use crate::shm::Pool;
+use crate::shm::{Pool, Sweeper};
 
 /// Has a worker call a function: see [`Start::start`].
 ///
@@ -72,6 +72,7 @@ pub struct Start {
     memory: u64,
     nice: Option<i32>,
     passed: Vec<(String, Result<Rc<OwnedFd>, i32>)>,
+    shared: Vec<Sweeper>,
     listener: Option<Listener>,
 }
 
@@ -84,6 +85,7 @@ impl Start {
             memory: 0,
             nice: None,
             passed: Vec::new(),
+            shared: Vec::new(),
             listener: None,
         }
     }
@@ -149,8 +151,11 @@ impl Start {
         self
     }
 
-    /// Gives the worker a pool of shared memory, to which it [attaches](super::shared) by this name.
-    pub fn share(self, name: impl Into<String>, pool: &Pool) -> Start {
+    /// Gives the worker a pool of shared memory, to which it [attaches](super::shared) by this name. When the
+    /// worker has ended without giving back what it had there the pool is [swept](Pool::sweep), before its
+    /// failure is told.
+    pub fn share(mut self, name: impl Into<String>, pool: &Pool) -> Start {
+        self.shared.push(Sweeper::new(pool));
         self.pass(name, pool)
     }
 
@@ -171,6 +176,14 @@ impl Start {
         let packets = self.packets(function, &argument);
         drop(argument);
         let life = Life::new(self.grace, self.listener.clone());
+        let shared = self.shared.clone();
+        // Before whoever waits for the end.
+        life.ended().on_any(move |ended| {
+            // In a fork there is none.
+            if ended.is_ok() {
+                shared.iter().for_each(Sweeper::sweep);
+            }
+        });
         let (promise, resolver) = task();
         let stopped = Rc::downgrade(&life);
         resolver.on_cancel(move || {
