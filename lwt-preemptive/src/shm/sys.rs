@@ -67,7 +67,7 @@ pub(crate) fn is_sealed(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// How long the files may be that this process writes (`RLIMIT_FSIZE`).
-pub(crate) fn longest_file() -> Result<u64> {
+fn longest_file() -> Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is alive, and the call's to fill.
     retry("getrlimit", || unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) })?;

@@ -180,9 +180,14 @@ impl<T: Archivable> RichEntry<'_, T> {
     /// # Errors
     /// Those of [`BytesEntry::or_insert`], and [`ShmError::NotStorable`].
     pub fn or_insert(&mut self, value: &T) -> Result<Rich<T>, ShmError> {
-        if let Some(value) = self.get()? {
-            return Ok(value);
+        match self.get()? {
+            Some(value) => Ok(value),
+            None => self.put(value),
         }
+    }
+
+    /// Sets the value, where there is none.
+    fn put(&mut self, value: &T) -> Result<Rich<T>, ShmError> {
         Rich::of(self.bytes.or_insert(&bytes(value)?)?)
     }
 
@@ -193,7 +198,7 @@ impl<T: Archivable> RichEntry<'_, T> {
     pub fn or_insert_with(&mut self, f: impl FnOnce() -> T) -> Result<Rich<T>, ShmError> {
         match self.get()? {
             Some(value) => Ok(value),
-            None => self.or_insert(&f()),
+            None => self.put(&f()),
         }
     }
 

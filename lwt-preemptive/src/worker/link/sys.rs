@@ -32,12 +32,8 @@ const STEP: usize = 4 << 20;
 /// Reserves the space of a range, and makes the file longer if it ends before that.
 ///
 /// # Errors
-/// The system's. `EFBIG` if no file of this process may be so long (`RLIMIT_FSIZE`): the kernel would send a
-/// signal, too, which ends the process.
+/// Those of [`memory::fallocate`].
 pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, len: usize) -> io::Result<()> {
-    if from + len as u64 > memory::longest_file()? {
-        return Err(io::Error::from_raw_os_error(libc::EFBIG));
-    }
     for step in (0..len).step_by(STEP) {
         memory::fallocate(file, from + step as u64, STEP.min(len - step) as u64)?;
     }
